@@ -1,0 +1,86 @@
+# What the house can do. Every target makes the environment it needs; nothing is done twice.
+#
+#   make book                 build the book strictly, and say where to open it
+#   make serve                the same, served on this machine
+#   make test                 the whole suite; nothing to do if nothing changed since it passed (FORCE=1: do it again)
+#   make lab                  JupyterLab on the notebooks
+#   make lint                 ruff over the code
+#   make run CHAPTER=name     execute one notebook and store it with its numbers (no CHAPTER: all)
+#   make full                 all notebooks with the full budget, outside book/: only their numbers are kept
+#   make constraints          write down the versions that are installed now
+#   make clean                remove what was built; the environment stays (distclean removes it too)
+#
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch from there (a small build, for machines with no GPU).
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+SITE := _build/html
+ENVIRONMENT := $(VENV)/installed
+PAGES := $(shell find book assets -type f -not -path '*/.ipynb_checkpoints/*') _config.yml _toc.yml
+CODE := $(shell find hssl tests tools text benchmarks -type f -not -name '*.pyc') Makefile pyproject.toml jupytext.toml README.md
+# The suite passes under a setting of these, so each setting has its own note that it passed.
+SETTING := $(subst /,_,budget-$(HSSL_BUDGET)-cpu-$(ATEN_CPU_CAPABILITY)-threads-$(OMP_NUM_THREADS))
+PASSED := _build/passed/$(SETTING)
+
+export HSSL_BUDGET
+
+.PHONY: book serve test lab lint run full constraints clean distclean force
+
+book: $(SITE)/.built
+	@echo "The book stands: open $(CURDIR)/$(SITE)/index.html, or run 'make serve'."
+
+serve: book
+	@echo "Open http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)."
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(SITE) $(PORT)
+
+test: $(PASSED)
+	@echo "The suite has passed on what is here ('make test FORCE=1' runs it again)."
+
+lab: $(ENVIRONMENT)
+	$(BIN)/jupyter lab book
+
+lint: $(ENVIRONMENT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+run: $(ENVIRONMENT)
+	$(BIN)/python tools/run.py $(CHAPTER)
+
+full: $(ENVIRONMENT)
+	HSSL_BUDGET=full $(BIN)/python tools/run.py $(CHAPTER)
+
+# A failed build leaves no pages behind, so that its warnings come again instead of being skipped as already read.
+$(SITE)/.built: $(ENVIRONMENT) $(PAGES)
+	$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf $(SITE) _build/.doctrees; exit 1; }
+	@touch $@
+
+$(PASSED): $(SITE)/.built $(CODE) $(if $(FORCE),force)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/browser.py --install
+	HSSL_RESULTS=verify HSSL_PROGRESS=0 $(BIN)/python -m pytest
+	@mkdir -p $(@D)
+	@touch $@
+
+# The note at the end says that all is installed: an interrupted install goes on where it was.
+$(ENVIRONMENT): requirements.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+constraints: $(ENVIRONMENT)
+	@{ echo "# The exact versions that the book was last tested with. Written by: make constraints"; \
+	  $(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(setuptools|pip|wheel|triton|nvidia-.*|cuda-.*)==' | sed 's/+cpu$$//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf _build
+
+distclean: clean
+	rm -rf $(VENV) hssl.egg-info
+
+force:

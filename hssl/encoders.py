@@ -1,0 +1,73 @@
+"""Networks that turn observations into embeddings.
+
+How they are trained is left to `training`.
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron with leaky ReLU, a linear skip from input to output, and whitened input.
+
+    In training mode `standardise` scales every output to mean 0 and variance 1 over the batch; in evaluation
+    mode by the running mean and variance.
+
+    Args:
+        n_in, n_out: width of the observations and of the embeddings.
+        hidden: widths of the hidden layers.
+        skip: add a linear map of the input to the output, so that the layers learn what is not linear.
+        standardise: no output may shrink, grow or drift.
+        generator: draws the initial weights.
+    Raises:
+        ValueError: a layer less than 1 wide.
+    Taught in: content_style, "The setting".
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        hidden: tuple[int, ...] = (128, 128, 128),
+        *,
+        skip: bool = True,
+        standardise: bool = False,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        widths = (n_in, *hidden, n_out)
+        if min(widths) < 1:
+            raise ValueError(f"widths: wanted every layer at least 1 wide, got {widths}")
+        layers = []
+        for a, b in itertools.pairwise(widths):
+            layers += [linear(a, b, generator), nn.LeakyReLU(0.01)]
+        self.layers = nn.Sequential(*layers[:-1])
+        self.skip = linear(n_in, n_out, generator) if skip else None
+        self.output = nn.BatchNorm1d(n_out, affine=False, device=generator.device) if standardise else nn.Identity()
+        self.register_buffer("mean", torch.zeros(n_in, device=generator.device))
+        self.register_buffer("whitening", torch.eye(n_in, device=generator.device))
+
+    @torch.no_grad()
+    def whiten(self, observations: Tensor) -> "MLP":
+        """Set the input's mean and whitening from observations of shape (n, n_in); gives itself back."""
+        covariance = torch.cov(observations.T)
+        self.mean.copy_(observations.mean(0))
+        self.whitening.copy_(torch.linalg.cholesky(torch.linalg.inv(covariance)))
+        return self
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Embeddings, shape (n, n_out), of observations, shape (n, n_in)."""
+        x = (observations - self.mean) @ self.whitening
+        return self.output(self.layers(x) + self.skip(x) if self.skip is not None else self.layers(x))
+
+
+def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """`nn.Linear` with its usual initial weights, drawn from the generator."""
+    layer = skip_init(nn.Linear, n_in, n_out, device=generator.device)
+    bound = n_in**-0.5
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return layer

@@ -1,0 +1,1 @@
+"""Processes that make data whose truth is known."""

@@ -1,0 +1,75 @@
+"""Every page in headless Chromium: silent, self-contained, and never wider than the window, light and dark."""
+
+import os
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "_build" / "html"
+NAMES = [*sorted(p.relative_to(SITE).as_posix() for p in (SITE / "book").glob("*.html")), "index.html", "search.html"]
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+THEME = ("[PST]: ", "[togglebutton]: ")  # what the theme itself logs: the colour mode it chose, and so on
+SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+sys.path.insert(0, str(ROOT / "tools"))
+from browser import find  # noqa: E402
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def host():
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = find()
+    if path is None:
+        reason = "no browser was found; install Chromium or name one in CHROMIUM"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_page(browser, host, name, scheme, width):
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    said, asked = [], []
+    page.on("console", lambda message: message.text.startswith(THEME) or said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("response", lambda response: response.status < 400 or said.append(f"{response.status} {response.url}"))
+    page.goto(f"{host}/{name}", wait_until="networkidle")
+    assert not said
+    assert all(url.startswith((host, "data:", "blob:")) for url in asked)
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert page.evaluate(SIDEWAYS) <= 0
+    page.close()
+
+
+def test_formulas_are_typeset(browser, host):
+    page = browser.new_page()
+    page.goto(f"{host}/book/content_style.html", wait_until="networkidle")
+    assert page.locator("mjx-container").count() > 20
+    assert page.locator("mjx-merror").count() == 0
+    page.close()

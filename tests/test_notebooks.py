@@ -1,0 +1,64 @@
+"""Each notebook in book/ and its text twin say the same; what is stored is one whole run; style holds."""
+
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+TWINS = sorted((ROOT / "text").glob("*.md"))
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(notebook):
+    return [(c.cell_type, c.source.strip(), sorted(c.metadata.get("tags", []))) for c in notebook.cells]
+
+
+def code(path):
+    return [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+
+
+def test_every_notebook_has_its_twin():
+    assert NOTEBOOKS
+    assert [p.stem for p in NOTEBOOKS] == [p.stem for p in TWINS]
+
+
+@each
+def test_twins_are_in_sync(path):
+    assert cells(jupytext.read(ROOT / "text" / f"{path.stem}.md")) == cells(nbformat.read(path, 4))
+
+
+@each
+def test_stored_run_is_whole(path):
+    counts = [c.execution_count for c in code(path)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each
+def test_no_stored_error_that_was_not_announced(path):
+    for cell in code(path):
+        errors = [o for o in cell.outputs if o.output_type == "error"]
+        assert not errors or "raises-exception" in cell.metadata.get("tags", [])
+
+
+@each
+def test_figures_have_alt_text_and_captions(path):
+    for cell in code(path):
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            shown = cell.metadata.get("mystnb", {})
+            assert shown.get("image", {}).get("alt"), cell.source
+            assert shown.get("figure", {}).get("caption"), cell.source
+
+
+@each
+def test_no_code_cell_is_over_25_lines(path):
+    for cell in code(path):
+        assert cell.source.count("\n") < 25, cell.source
+
+
+@each
+def test_nothing_of_this_machine_is_stored(path):
+    assert not re.search(r"/(?:home|root|tmp|work|Users)/\w", path.read_text())

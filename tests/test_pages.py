@@ -1,0 +1,59 @@
+"""The built pages: every local link leads somewhere, every picture has words, nothing is taken from elsewhere."""
+
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+SITE = Path(__file__).parents[1] / "_build" / "html"
+PAGES = sorted(p for p in SITE.rglob("*.html") if "_static" not in p.parts and not p.name.endswith("macros.html"))
+each = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(SITE).as_posix())
+
+
+@cache
+def soup(path):
+    return BeautifulSoup(path.read_text(), "html.parser")
+
+
+@cache
+def anchors(path):
+    return {tag.get("id") for tag in soup(path).find_all(id=True)} | {
+        tag.get("name") for tag in soup(path).find_all("a")
+    }
+
+
+def test_the_book_is_built():
+    assert (SITE / "index.html").exists(), "build the book first: make book"
+    assert len(PAGES) >= 5
+
+
+@each
+def test_local_links_lead_somewhere(path):
+    for tag in soup(path).find_all("a", href=True):
+        link = urlsplit(tag["href"])
+        if link.scheme or link.netloc:
+            continue
+        target = (path.parent / unquote(link.path)).resolve() if link.path else path
+        assert target.exists(), f"{tag['href']} leads nowhere"
+        if link.fragment and target.suffix == ".html":
+            assert unquote(link.fragment) in anchors(target), f"{tag['href']}: no such place on the page"
+
+
+@each
+def test_pictures_have_alt_text(path):
+    for tag in soup(path).find_all("img"):
+        assert tag.get("alt", "").strip() or tag.get("role") == "presentation", tag
+
+
+@each
+def test_everything_a_page_loads_is_its_own(path):
+    loaded = [tag.get("src") for tag in soup(path).find_all(["script", "img", "iframe", "source"])]
+    loaded += [
+        tag.get("href") for tag in soup(path).find_all("link", rel=lambda r: r not in ("canonical", "next", "prev"))
+    ]
+    for address in filter(None, loaded):
+        parts = urlsplit(address)
+        assert parts.scheme == "data" or not parts.netloc, f"{address} comes from elsewhere"
+        assert parts.scheme == "data" or (path.parent / unquote(parts.path)).exists(), f"{address} is missing"

@@ -1,0 +1,80 @@
+"""hssl.probes: R² where it is known, what it must not depend on, and bad input."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LinearRegression
+
+from hssl.probes import METHODS, r2
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(800, 3))
+LONG = RNG.normal(size=(6000, 3))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_linear_factor_is_read_off_exactly(method):
+    assert r2(X, X @ [1.0, -2.0, 0.5], method=method) > 0.999
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_independent_factor_is_not_read_off(method):
+    assert abs(r2(LONG, RNG.normal(size=(6000, 2)), method=method)) < 0.02
+
+
+def test_only_the_kernel_sees_a_square():
+    square = X[:, 0] ** 2
+    assert r2(X, square, method="linear") < 0.1
+    assert r2(X, square) > 0.95
+
+
+@pytest.mark.parametrize("noise", [0.5, 1.0, 2.0])
+def test_noise_caps_the_score_where_theory_says(noise):
+    x = RNG.normal(size=(8000, 2))
+    factor = x[:, 0] + noise * RNG.normal(size=8000)
+    assert r2(x, factor, method="linear") == pytest.approx(1 / (1 + noise**2), abs=0.03)
+
+
+def test_linear_is_scikit_learns_on_the_second_half():
+    y = X[:, 0] + RNG.normal(size=800)
+    wanted = LinearRegression().fit(X[:400], y[:400]).score(X[400:], y[400:])
+    assert r2(X, y, method="linear") == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scale_and_offset_do_not_matter(method):
+    y = np.sin(X[:, :2])
+    assert r2(X * 1e3 - 7, y * 0.01 + 3, method=method) == pytest.approx(r2(X, y, method=method), abs=1e-6)
+
+
+def test_tensors_that_require_gradients_are_welcome():
+    x = torch.tensor(X, dtype=torch.float32, requires_grad=True)
+    assert r2(x, x[:, 0]) > 0.999
+
+
+def test_a_constant_representation_says_nothing():
+    assert r2(np.ones((800, 2)), X) == pytest.approx(0, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X, X[:-1], "as many samples"),
+        (X[:10], X[:10], "at least 20"),
+        (X, np.ones(800), "never varies"),
+        (np.where(X > 3, np.nan, X) * np.nan, X, "representation: there are values that are not finite"),
+        (X, X / 0, "factor: there are values that are not finite"),
+        (X[None], X, r"representation: wanted numbers of shape"),
+        (X.astype(str), X, "representation: wanted numbers"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_bad_input_is_named(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        r2(x, y)
+
+
+def test_unknown_method():
+    with pytest.raises(ValueError, match="kernel_ridge"):
+        r2(X, X, method="boosting")

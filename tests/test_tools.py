@@ -1,0 +1,85 @@
+"""tools/run.py: a notebook, its numbers and its run time are stored together or not at all."""
+
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+import run
+
+CELL = """```{{code-cell}} ipython3
+{}
+```
+
+"""
+RECORD = "from hssl import results\nresults.record('demo', 'a', 0.5, tolerance=0.1)\nprint(results.budget())"
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    for name, folder in {"ROOT": ".", "BOOK": "book", "TEXT": "text", "RESULTS": "book/results"}.items():
+        monkeypatch.setattr(run, name, tmp_path / folder)
+    (tmp_path / "text").mkdir()
+    (tmp_path / "book" / "results" / "quick").mkdir(parents=True)
+    return tmp_path
+
+
+def write(house, *cells):
+    header = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n  language: python\n---\n\n# Demo\n\n"
+    (house / "text" / "demo.md").write_text(header + "".join(CELL.format(cell) for cell in cells))
+
+
+def numbers(house):
+    return json.loads((house / "book/results/quick/demo.json").read_text())
+
+
+def test_what_a_run_stores(house):
+    write(house, RECORD)
+    run.run("demo", "quick")
+    notebook = nbformat.read(house / "book" / "demo.ipynb", 4)
+    assert notebook.cells[1].outputs[0].text == "quick\n"
+    assert [cell.id for cell in notebook.cells] == ["demo-00", "demo-01"]
+    assert numbers(house)[0]["value"] == 0.5
+    assert list(json.loads((house / "book/results/run_times.json").read_text())["demo"]) == ["quick"]
+
+
+def test_a_run_that_fails_stores_nothing(house):
+    write(house, RECORD, "1 / 0")
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        run.run("demo", "quick")
+    assert [path.name for path in house.rglob("*") if path.is_file()] == ["demo.md"]
+
+
+def test_numbers_that_are_no_longer_recorded_are_dropped(house):
+    (house / "book/results/quick/demo.json").write_text('[{"id": "old"}]')
+    write(house, RECORD)
+    run.run("demo", "quick")
+    assert [entry["id"] for entry in numbers(house)] == ["a"]
+
+
+def test_the_full_budget_leaves_the_book_alone(house):
+    write(house, RECORD)
+    run.run("demo", "full")
+    assert not (house / "book" / "demo.ipynb").exists()
+    assert (house / "_build/full/demo.ipynb").exists()
+    assert (house / "book/results/full/demo.json").exists()
+
+
+def test_a_notebook_edited_after_its_twin_is_not_overwritten(house):
+    write(house, RECORD)
+    run.run("demo", "quick")
+    path = house / "book" / "demo.ipynb"
+    path.write_text(path.read_text().replace("# Demo", "# Mine"))
+    with pytest.raises(SystemExit, match="was edited after"):
+        run.run("demo", "quick")
+
+
+@pytest.mark.parametrize(("known", "seconds", "kept"), [(100, 110, 100), (100, 130, 130), (100, 70, 70)])
+def test_a_run_time_changes_only_when_it_really_did(house, known, seconds, kept):
+    path = house / "times.json"
+    path.write_text(json.dumps({"demo": {"quick": known}}))
+    run.note_time(path, "demo", "quick", seconds)
+    assert json.loads(path.read_text()) == {"demo": {"quick": kept}}

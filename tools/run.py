@@ -1,0 +1,148 @@
+"""Execute notebooks and store them with their outputs and numbers; all of a notebook is stored, or nothing.
+
+    python tools/run.py              every notebook
+    python tools/run.py content_style    one chapter, and the pages that show its numbers
+
+With HSSL_BUDGET=full only numbers and run times are kept; the executed notebook goes to _build/full/.
+"""
+
+import base64
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK, TEXT, RESULTS = ROOT / "book", ROOT / "text", ROOT / "book" / "results"
+SUMMARIES = ("intro", "results")  # pages that show the numbers of the chapters
+KEPT_WITHIN = 0.2  # a run time that differs by less is the same run time
+
+
+def main(names: list[str]) -> None:
+    sys.path.insert(0, str(ROOT))
+    from hssl import results
+
+    budget = results.budget()
+    chapters = [path.stem for path in sorted(TEXT.glob("*.md")) if path.stem not in SUMMARIES]
+    if unknown := set(names) - {*chapters, *SUMMARIES}:
+        sys.exit(f"no such chapter: {', '.join(unknown)}; there are {', '.join((*chapters, *SUMMARIES))}")
+    for name in names or chapters:
+        run(name, budget)
+    if budget == "full":
+        print("Now `make run`, so that the pages show these numbers.")
+        return
+    for name in SUMMARIES:
+        run(name, budget)
+    write_readme_times(results)
+
+
+def run(name: str, budget: str) -> None:
+    """Execute one notebook on a copy of the results, then move notebook, numbers and run time into place."""
+    notebook = read_twin(name)
+    with tempfile.TemporaryDirectory() as folder:
+        staged = Path(folder) / "results"
+        shutil.copytree(RESULTS, staged)
+        numbers = staged / budget / f"{name}.json"
+        numbers.unlink(missing_ok=True)  # so that no number outlives the code that made it
+        execute(notebook, name, budget, staged)
+        tidy(notebook, name)
+        if numbers.exists():
+            replace(RESULTS / budget / numbers.name, numbers.read_text())
+        replace(RESULTS / "run_times.json", (staged / "run_times.json").read_text())
+    target = BOOK if budget == "quick" else ROOT / "_build" / "full"
+    replace(target / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+    if name == "intro" and budget == "quick":
+        store_cover(notebook)
+    print(f"stored {target.relative_to(ROOT) / name}.ipynb")
+
+
+def read_twin(name: str):
+    """The notebook as its text twin has it; stops if the notebook itself was edited later, so that nothing is lost."""
+    twin, stored = TEXT / f"{name}.md", BOOK / f"{name}.ipynb"
+    notebook = jupytext.read(twin)
+    if stored.exists() and stored.stat().st_mtime > twin.stat().st_mtime:
+        cells = [[(c.cell_type, c.source.strip()) for c in nb.cells] for nb in (notebook, nbformat.read(stored, 4))]
+        if cells[0] != cells[1]:
+            sys.exit(
+                f"{stored} was edited after {twin}; take it over with `jupytext --sync {stored}`, or touch the twin"
+            )
+    return notebook
+
+
+def execute(notebook, name: str, budget: str, staged: Path) -> None:
+    """Run every cell; then the cell that shows the run time once more, now that it is known."""
+    moods = {"HSSL_RESULTS": "record", "HSSL_RESULTS_DIR": str(staged), "HSSL_PROGRESS": "0", "HSSL_BUDGET": budget}
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(BOOK)}},
+    )
+    with client.setup_kernel(env={**os.environ, **moods}):
+        start = time.perf_counter()
+        for index, cell in enumerate(tqdm(notebook.cells, desc=f"{name} ({budget})", unit="cell", leave=False)):
+            client.execute_cell(cell, index)
+        note_time(staged / "run_times.json", name, budget, time.perf_counter() - start)
+        for index, cell in enumerate(notebook.cells):
+            if "run-time" in cell.metadata.get("tags", []):
+                client.execute_cell(cell, index, execution_count=cell.execution_count, store_history=False)
+
+
+def note_time(path: Path, name: str, budget: str, seconds: float) -> None:
+    times = json.loads(path.read_text()) if path.exists() else {}
+    known = times.setdefault(name, {}).get(budget)
+    if name in SUMMARIES:
+        del times[name]
+    elif known is None or abs(seconds - known) > KEPT_WITHIN * known:
+        times[name][budget] = round(seconds)
+    path.write_text(json.dumps(times, indent=1, sort_keys=True) + "\n")
+
+
+def tidy(notebook, name: str) -> None:
+    """What differs from run to run or from machine to machine is not stored."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for index, cell in enumerate(notebook.cells):
+        cell["id"] = f"{name}-{index:02d}"
+
+
+def store_cover(notebook) -> None:
+    """The landing page's picture, for the README."""
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    picture = next(output.data["image/png"] for output in outputs if "image/png" in output.get("data", {}))
+    replace(ROOT / "assets" / "static" / "idea.png", base64.b64decode(picture))
+
+
+def replace(path: Path, content: str | bytes) -> None:
+    """Whole or not at all: written beside, then moved into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".partial")
+    beside.write_bytes(content if isinstance(content, bytes) else content.encode())
+    beside.replace(path)
+
+
+def write_readme_times(results) -> None:
+    """Put the measured run times into the README's table of chapters."""
+    path = ROOT / "README.md"
+    lines = path.read_text().splitlines()
+    for index, line in enumerate(lines):
+        cells = line.split("|")
+        if len(cells) == 5 and "book/" in cells[1]:
+            chapter = cells[1].split("book/")[1].split(".ipynb")[0]
+            cells[3] = f" {results.run_time(chapter)} "
+            lines[index] = "|".join(cells)
+    replace(path, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    os.chdir(BOOK)
+    main(sys.argv[1:])
