@@ -23,7 +23,8 @@ class MLP(nn.Module):
         standardise: no output may shrink, grow or drift.
         generator: draws the initial weights.
     Raises:
-        ValueError: a layer less than 1 wide.
+        ValueError: a layer less than 1 wide, or (when called) observations of another width.
+        TypeError: (when called) observations of another dtype than the weights.
     Taught in: content_style, "The setting".
     """
 
@@ -52,16 +53,36 @@ class MLP(nn.Module):
 
     @torch.no_grad()
     def whiten(self, observations: Tensor) -> "MLP":
-        """Set the input's mean and whitening from observations of shape (n, n_in); gives itself back."""
+        """Set the input's mean and whitening from observations of shape (n, n_in); gives itself back.
+
+        Raises:
+            ValueError: fewer than 2 n_in observations, a value that is not finite, or a coordinate that
+                follows from the others, so that nothing can whiten it.
+        """
+        self._check(observations)
+        least = 2 * len(self.mean)
+        if len(observations) < least:
+            raise ValueError(f"observations: wanted at least {least} to whiten by, got {len(observations)}")
+        if not observations.isfinite().all():
+            raise ValueError("observations: there are values that are not finite")
         covariance = torch.cov(observations.T)
+        if torch.linalg.matrix_rank(covariance, hermitian=True) < len(covariance):
+            raise ValueError("observations: their covariance is singular; a coordinate follows from the others")
         self.mean.copy_(observations.mean(0))
         self.whitening.copy_(torch.linalg.cholesky(torch.linalg.inv(covariance)))
         return self
 
     def forward(self, observations: Tensor) -> Tensor:
         """Embeddings, shape (n, n_out), of observations, shape (n, n_in)."""
+        self._check(observations)
         x = (observations - self.mean) @ self.whitening
         return self.output(self.layers(x) + self.skip(x) if self.skip is not None else self.layers(x))
+
+    def _check(self, observations: Tensor) -> None:
+        if observations.ndim != 2 or observations.shape[1] != len(self.mean):
+            raise ValueError(f"observations: wanted shape (n, {len(self.mean)}), got {tuple(observations.shape)}")
+        if observations.dtype != self.mean.dtype:
+            raise TypeError(f"observations: wanted {self.mean.dtype}, got {observations.dtype}; use .to()")
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:

@@ -154,8 +154,30 @@ def run_time(chapter: str) -> str:
     """How long the chapter ran when it was last recorded, for a person; empty if it never was."""
     path = _folder() / "run_times.json"
     times = json.loads(path.read_text()).get(chapter, {}) if path.exists() else {}
-    parts = [f"{minutes(times[name])} with the {name} budget" for name in BUDGETS if name in times]
-    return " and ".join(parts) + " on two cores" if parts else ""
+    taken = [(name, times[name]) for name in BUDGETS if name in times]
+    return ", ".join(f"{minutes(t['seconds'])} with the {name} budget on {t['cores']} cores" for name, t in taken)
+
+
+def record_race(id: str, *, ours: float, other: float, unit: str, what: str) -> None:
+    """Keep what a benchmark measured: our side and the other, in the same unit, and in words what was raced.
+
+    Only the scripts in benchmarks/ call this; timings are never verified, as they differ between machines.
+    """
+    path = _folder() / "races.json"
+    known = json.loads(path.read_text()) if path.exists() else []
+    entry = {"id": id, "ours": ours, "other": other, "unit": unit, "what": what}
+    _write(path, {**{race["id"]: race for race in known}, id: entry})
+
+
+def races(*ids: str) -> pd.DataFrame:
+    """What the benchmarks measured when they were last run, a row an id (none given: all), with the ratio."""
+    path = _folder() / "races.json"
+    known = {race["id"]: race for race in (json.loads(path.read_text()) if path.exists() else [])}
+    rows = [known[id] for id in ids or known if id in known]
+    ratio = [max(race["ours"], race["other"]) / min(race["ours"], race["other"]) for race in rows]
+    texts = {key: [f"{race[key]:.3g} {race['unit']}" for race in rows] for key in ("ours", "other")}
+    columns = {"race": [race["what"] for race in rows], **texts, "ratio": [f"{r:.0f}×" for r in ratio]}
+    return pd.DataFrame(columns).set_index("race").rename_axis("")
 
 
 def minutes(seconds: float) -> str:

@@ -52,7 +52,8 @@ def fit(
         The history: the loss in every step, and (step, what `watch` gave).
     Raises:
         ValueError: steps or learning rate out of range.
-        FloatingPointError: the loss is no longer finite; names the step.
+        FloatingPointError: the loss is no longer finite; names the step. What the model or the loss raise
+            goes through, with a note that names the step.
     Taught in: content_style, "One run from beginning to end".
     """
     if steps < 1 or every < 1:
@@ -67,8 +68,11 @@ def fit(
     numbers = range(1, steps + 1)
     for step in progress(numbers, total=steps, label=label) if label else numbers:
         anchors, positives = batches()
-        a, b = model(torch.cat([anchors, positives])).chunk(2)
-        value = loss(a, b)
+        try:
+            value = loss(*model(torch.cat([anchors, positives])).chunk(2))
+        except (TypeError, ValueError, RuntimeError) as error:
+            error.add_note(f"This was in step {step} of {steps} of the training.")
+            raise
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from sklearn.linear_model import LinearRegression
 
 from hssl.worlds.latents import ROWS, ContentStyle, conditioned, wishart
 
@@ -82,6 +83,9 @@ def test_ceiling_closed_form():
 def test_ceiling_is_what_the_best_predictor_reaches(row):
     world = ContentStyle.row(row, n_content=3, n_style=4, generator=seeded(5))
     assert world.style_ceiling(seeded()) == pytest.approx(world.style_ceiling(), abs=0.01)
+    content, style = (latent.numpy() for latent in world.sample(50_000, seeded(1))[:2])
+    fitted = LinearRegression().fit(content, style).score(content, style)  # knows nothing of a and B
+    assert fitted == pytest.approx(world.style_ceiling(), abs=0.01)
 
 
 def test_change_ratios_are_the_variances_that_samples_show():

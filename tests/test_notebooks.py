@@ -14,7 +14,10 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def cells(notebook):
-    return [(c.cell_type, c.source.strip(), sorted(c.metadata.get("tags", []))) for c in notebook.cells]
+    return [
+        (c.cell_type, c.source.strip(), sorted(c.metadata.get("tags", [])), c.metadata.get("mystnb"))
+        for c in notebook.cells
+    ]
 
 
 def code(path):
@@ -62,3 +65,15 @@ def test_no_code_cell_is_over_25_lines(path):
 @each
 def test_nothing_of_this_machine_is_stored(path):
     assert not re.search(r"/(?:home|root|tmp|work|Users)/\w", path.read_text())
+
+
+def test_what_docstrings_say_is_taught_somewhere_is_a_section_there():
+    said = [
+        match
+        for path in (ROOT / "hssl").rglob("*.py")
+        for match in re.findall(r'Taught in: (\w+),\s+"([^"]+)"', path.read_text())
+    ]
+    assert said
+    for chapter, section in said:
+        headings = re.findall(r"^#+ (.+)$", (ROOT / "text" / f"{chapter}.md").read_text(), re.MULTILINE)
+        assert section in headings, (chapter, section)

@@ -130,6 +130,18 @@ def test_minutes(seconds, text):
     assert results.minutes(seconds) == text
 
 
+def test_run_times_and_races(folder):
+    assert results.run_time("demo") == ""
+    (folder / "run_times.json").write_text('{"demo": {"quick": {"seconds": 55, "cores": 2}}}')
+    assert results.run_time("demo") == "1 min 00 s with the quick budget on 2 cores"
+    assert results.races().empty
+    results.record_race("a", ours=300.0, other=3.0, unit="images/s", what="render")
+    results.record_race("b", ours=1.0, other=120.0, unit="s", what="train")
+    results.record_race("b", ours=1.0, other=130.0, unit="s", what="train")
+    assert results.races().loc["train"].to_dict() == {"ours": "1 s", "other": "130 s", "ratio": "130×"}
+    assert list(results.races("a").index) == ["render"]
+
+
 def test_plain_numbers():
     assert [results.plain(n) for n in (None, -0.001, 0.995, 1)] == ["–", "0.00", "0.99", "1.00"]
 

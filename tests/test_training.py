@@ -61,6 +61,34 @@ def test_divergence_names_the_step():
         fit(encoder, lambda: (torch.ones(4, 5), torch.ones(4, 5)), loss=lambda a, b: a.sum() / 0, steps=5)
 
 
+def test_an_error_on_the_way_names_the_step():
+    encoder = MLP(5, 2, generator=seeded())
+    views = torch.full((4, 5), float("nan"))
+    with pytest.raises(ValueError, match="NaNs among the embeddings") as caught:
+        fit(encoder, lambda: (views, views), loss=losses.info_nce, steps=5)
+    assert "step 1 of 5" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("observations", "error", "message"),
+    [
+        (torch.zeros(30, 4), ValueError, r"wanted shape \(n, 5\), got \(30, 4\)"),
+        (torch.zeros(5), ValueError, "wanted shape"),
+        (torch.zeros(30, 5, dtype=torch.float64), TypeError, "wanted torch.float32, got torch.float64"),
+        (torch.full((30, 5), float("nan")), ValueError, "not finite"),
+        (torch.zeros(9, 5), ValueError, "at least 10"),
+        (torch.randn(30, 1, generator=seeded()).expand(30, 5), ValueError, "singular"),
+    ],
+)
+def test_bad_observations_are_named(observations, error, message):
+    encoder = MLP(5, 2, generator=seeded())
+    with pytest.raises(error, match=message):
+        encoder.whiten(observations)
+    if "shape" in message or error is TypeError:
+        with pytest.raises(error, match=message):
+            encoder(observations)
+
+
 def test_whitened_input_is_white():
     world = ContentStyle(statistical=True, causal=True, generator=seeded())
     x = world.sample(2000, seeded(1)).anchors

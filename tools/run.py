@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from joblib import cpu_count
 from nbclient import NotebookClient
 from tqdm import tqdm
 
@@ -102,8 +103,8 @@ def note_time(path: Path, name: str, budget: str, seconds: float) -> None:
     known = times.setdefault(name, {}).get(budget)
     if name in SUMMARIES:
         del times[name]
-    elif known is None or abs(seconds - known) > KEPT_WITHIN * known:
-        times[name][budget] = round(seconds)
+    elif known is None or abs(seconds - known["seconds"]) > KEPT_WITHIN * known["seconds"]:
+        times[name][budget] = {"seconds": round(seconds), "cores": cpu_count()}
     path.write_text(json.dumps(times, indent=1, sort_keys=True) + "\n")
 
 

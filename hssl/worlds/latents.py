@@ -49,7 +49,7 @@ class ContentStyle:
             Wishart distribution with as many degrees of freedom as dimensions, as published.
         dependence: standard deviation of the entries of B.
         change: "add" noise N(0, change_scale² Σ_a), "resample" from p(s | c), or "negate" the sign.
-        change_scale: standard deviation of the added noise, in units of the style's own, > 0.
+        change_scale: factor of the added noise, > 0, dimensionless: at 1 its covariance is Σ_a.
         untouched: the first so many style coordinates never change.
         generator: draws the parameters; None means a fresh generator with seed 0. The world lives on its device.
     Raises:
