@@ -6,7 +6,7 @@ Both run one after the other, on one core each, in the same world (row p75 of ta
 written from the paper: its encoder (10-100-500-500-500-500-100-5, leaky ReLU 0.01, output free), its loss (squared
 distance within the pair plus log-mean-exp over fresh negatives, temperature 1), Adam 1e-4, batch 6144, 300,000 steps.
 It is stopped after --minutes. Two ratios are printed: to the content R² that the published side had reached by then,
-and to 0.99 as a lower bound, as if it got there the moment it was stopped.
+and to 0.99 as a lower bound, as if it got there the moment it was stopped. With --record both go to the results page.
 Source: von Kügelgen et al. 2021, section 5.1.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hssl import losses, probes
+from hssl import losses, probes, results
 from hssl.encoders import MLP
 from hssl.worlds.latents import ContentStyle
 
@@ -29,17 +29,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=25, help="when the published side is stopped")
     parser.add_argument("--batch", type=int, default=6144, help="of the published side; smaller is easier on it")
+    parser.add_argument("--record", action="store_true", help="keep the result in book/results/races.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     fast = race("ours", ours(seed=0), every=50, seconds=600)
     slow = race("published", published(seed=0, batch=options.batch), every=10, seconds=60 * options.minutes)
-    best = max(score for _, score in slow)
-    reached = next(seconds for seconds, score in slow if score >= best)
-    same = next(seconds for seconds, score in fast if score >= best)
-    print(f"ours: {fast[-1][0]:.0f} s to R² {fast[-1][1]:.3f}")
-    print(f"published: R² {best:.3f} after {reached:.0f} s, where ours needed {same:.2f} s: {reached / same:.0f} times")
-    print(f"to {TARGET}: more than {slow[-1][0] / fast[-1][0]:.0f} times (the published side was stopped)")
+    goal = min(max(score for _, score in slow), max(score for _, score in fast))
+    reached, same = (next(seconds for seconds, score in side if score >= goal) for side in (slow, fast))
+    ours_all, slow_all = fast[-1][0], slow[-1][0]
+    print(f"ours: content R² {fast[-1][1]:.3f} after {ours_all:.0f} s")
+    print(f"to R² {goal:.2f}: {same:.2f} s against {reached:.0f} s, {reached / same:.0f} times")
+    if slow[-1][1] < TARGET <= fast[-1][1]:
+        print(f"to {TARGET}: more than {slow_all / ours_all:.0f} times, for the published side was stopped there")
+    if options.record:
+        what = f"row p75 to content R² {goal:.2f}, one core: the published setting against the book's recipe"
+        results.record_race("identify.same", ours=same, other=reached, unit="s", what=what)
+        what = f"row p75 to content R² {TARGET}, one core; the published setting, at {goal:.2f}, was stopped"
+        results.record_race("identify.target", ours=ours_all, other=slow_all, unit="s", what=what)
 
 
 def race(name: str, run: tuple[Callable[[], None], Callable[[], float]], *, every: int, seconds: float):
@@ -56,8 +63,8 @@ def race(name: str, run: tuple[Callable[[], None], Callable[[], float]], *, ever
     return seen
 
 
-def ours(seed: int, steps: int = 1500):
-    """The recipe of the chapter, its schedule written out because a race looks in after every few steps."""
+def ours(seed: int, steps: int = 3000):
+    """The chapter's recipe, its loop written out because a race looks in after every few steps."""
     generator = torch.Generator().manual_seed(seed)
     world = ContentStyle.row("p75", generator=generator)
     encoder = MLP(10, 5, standardise=True, generator=generator).whiten(world.sample(8192, generator).anchors)
@@ -72,7 +79,8 @@ def ours(seed: int, steps: int = 1500):
         a, b = encoder(torch.cat([pairs.anchors, pairs.positives])).chunk(2)
         loss = losses.info_nce(a, b, temperature=0.2, similarity="euclidean", symmetric=True)
         descend(optimizer, loss)
-        schedule.step()
+        if schedule.last_epoch < steps:
+            schedule.step()
 
     return step, lambda: content_r2(encoder, world)
 
