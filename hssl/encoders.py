@@ -4,6 +4,7 @@ How they are trained is left to `training`.
 """
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +84,71 @@ class MLP(nn.Module):
             raise ValueError(f"observations: wanted shape (n, {len(self.mean)}), got {tuple(observations.shape)}")
         if observations.dtype != self.mean.dtype:
             raise TypeError(f"observations: wanted {self.mean.dtype}, got {observations.dtype}; use .to()")
+
+
+class ConvNet(nn.Module):
+    """A small convolutional network for pictures: each layer halves the picture, and the last one is not pooled.
+
+    What is where stays readable, therefore, which a mean over the picture would wipe out.
+
+    Args:
+        n_out: width of the embeddings.
+        size: edge of the pictures in pixels, a multiple of 2 to the number of layers.
+        channels: of the layers.
+        hidden: width of the layer between the last picture and the embedding.
+        generator: draws the initial weights.
+    Raises:
+        ValueError: a width below 1, a size that cannot be halved that often, or (when called) another shape.
+        TypeError: (when called) pictures of another dtype than the weights.
+
+    """
+
+    def __init__(
+        self,
+        n_out: int,
+        size: int = 32,
+        channels: tuple[int, ...] = (32, 64, 128),
+        hidden: int = 256,
+        *,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        if min(n_out, hidden, *channels) < 1:
+            raise ValueError(f"n_out, channels, hidden: wanted at least 1 of each, got {n_out}, {channels}, {hidden}")
+        if size < 1 or size % 2 ** len(channels):
+            raise ValueError(f"size: wanted a multiple of {2 ** len(channels)}, got {size}")
+        self.size = size
+
+        def build() -> nn.Module:
+            layers = []
+            for a, b in itertools.pairwise((3, *channels)):
+                layers += [nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+            left = channels[-1] * (size // 2 ** len(channels)) ** 2
+            return nn.Sequential(*layers, nn.Flatten(), nn.Linear(left, hidden), nn.ReLU(), nn.Linear(hidden, n_out))
+
+        self.layers = drawn_from(generator, build).to(memory_format=torch.channels_last)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Embeddings, shape (n, n_out), of pictures, shape (n, 3, size, size), in [0, 1]."""
+        if pictures.ndim != 4 or pictures.shape[1:] != (3, self.size, self.size):
+            raise ValueError(f"pictures: wanted shape (n, 3, {self.size}, {self.size}), got {tuple(pictures.shape)}")
+        weights = next(self.parameters())
+        if pictures.dtype != weights.dtype:
+            raise TypeError(f"pictures: wanted {weights.dtype}, got {pictures.dtype}; use .to()")
+        return self.layers((pictures - 0.5).to(memory_format=torch.channels_last))
+
+
+@torch.no_grad()
+def embed(encoder: nn.Module, pictures: Tensor, batch: int = 500) -> Tensor:
+    """Embeddings, shape (n, dim), of many pictures, some at a time."""
+    return torch.cat([encoder(part) for part in pictures.split(batch)])
+
+
+def drawn_from(generator: torch.Generator, build: Callable[[], nn.Module]) -> nn.Module:
+    """What `build` makes, with the random numbers that it takes from torch drawn from the generator; on its device."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
+        return build().to(generator.device)
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:

@@ -1,11 +1,11 @@
-"""What can be read off a representation: R² of a factor, linear and by kernel ridge regression.
+"""What can be read off a representation: R² of a factor, linear and by kernel ridge regression; accuracy of a class.
 
 Estimators are scikit-learn's; here stands only how they are set up, and what counts as bad input.
 """
 
 import numpy as np
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
@@ -45,6 +45,44 @@ def r2(representation, factor, method: str = "kernel_ridge") -> float:
     y = StandardScaler().fit(y[:half]).transform(y)
     model = LinearRegression() if method == "linear" else _choose_kernel_ridge(x[:half][:SEARCHED], y[:half][:SEARCHED])
     return float(r2_score(y[half:], model.fit(x[:half], y[:half]).predict(x[half:])))
+
+
+def accuracy(representation, classes, *, labels: int | None = None) -> float:
+    """Share of held-out samples whose class logistic regression on the representation tells.
+
+    The first half of the samples is fitted, the second half is scored; the representation is standardised by all of
+    the first half, which takes no labels.
+
+    Args:
+        representation: shape (n, dim), an array or a tensor.
+        classes: shape (n,), integers.
+        labels: how many samples of each class have one, the first ones; None means all of the first half.
+    Returns:
+        Between 0 and 1; chance is the share of the commonest class.
+    Raises:
+        ValueError: differing lengths, fewer than 20 samples, NaN, a single class, labels < 1, or more labels than
+            there are samples of some class in the first half.
+        TypeError: classes are no integers.
+
+    """
+    x, y = _as_matrix("representation", representation), _as_matrix("classes", classes)[:, 0]
+    if not np.issubdtype(np.asarray(classes).dtype, np.integer):
+        raise TypeError(f"classes: wanted integers, got {np.asarray(classes).dtype}")
+    if len(x) != len(y) or len(x) < 20:
+        raise ValueError(
+            f"representation, classes: wanted as many samples in both, at least 20; got {len(x)} and {len(y)}"
+        )
+    half = len(x) // 2
+    x, chosen = StandardScaler().fit(x[:half]).transform(x), np.arange(half)
+    counts = {k: (y[:half] == k).sum() for k in np.unique(y)}
+    if len(counts) < 2:
+        raise ValueError("classes: wanted at least two of them")
+    if labels is not None:
+        if not 1 <= labels <= min(counts.values()):
+            raise ValueError(f"labels: wanted 1 to {min(counts.values())} a class, got {labels}")
+        chosen = np.concatenate([np.flatnonzero(y[:half] == k)[:labels] for k in counts])
+    model = LogisticRegression(max_iter=2000).fit(x[chosen], y[chosen])
+    return float(model.score(x[half:], y[half:]))
 
 
 def _choose_kernel_ridge(x: np.ndarray, y: np.ndarray) -> KernelRidge:

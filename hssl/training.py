@@ -27,6 +27,25 @@ def progress(items: Iterable, *, total: int, label: str) -> Iterable:
     return tqdm(items, total=total, desc=label, leave=False, disable=os.environ.get("HSSL_PROGRESS") == "0")
 
 
+def minibatches(anchors: Tensor, positives: Tensor, size: int, generator: torch.Generator) -> Callable:
+    """A function for `fit`: each call gives `size` of the pairs, drawn without replacement.
+
+    Raises:
+        ValueError: lengths differ, or there are fewer pairs than `size`, or size < 2.
+    """
+    if len(anchors) != len(positives) or not 2 <= size <= len(anchors):
+        raise ValueError(
+            f"anchors, positives, size: wanted as many of both and 2 ≤ size ≤ that, got {len(anchors)}, "
+            f"{len(positives)}, {size}"
+        )
+
+    def draw() -> tuple[Tensor, Tensor]:
+        rows = torch.randperm(len(anchors), generator=generator, device=generator.device)[:size].to(anchors.device)
+        return anchors[rows], positives[rows]
+
+    return draw
+
+
 @torch.enable_grad()  # whatever the caller measures in
 def fit(
     model: nn.Module,

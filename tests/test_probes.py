@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
-from hssl.probes import METHODS, r2
+from hssl.probes import METHODS, accuracy, r2
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(800, 3))
@@ -78,3 +78,40 @@ def test_bad_input_is_named(x, y, message):
 def test_unknown_method():
     with pytest.raises(ValueError, match="kernel_ridge"):
         r2(X, X, method="boosting")
+
+
+CLASSES = np.arange(400) % 4
+POINTS = np.eye(4)[CLASSES] + 0.2 * np.random.default_rng(0).standard_normal((400, 4))
+
+
+def test_classes_that_lie_apart_are_told_apart():
+    assert accuracy(POINTS, CLASSES) > 0.98
+    assert accuracy(torch.tensor(POINTS), torch.tensor(CLASSES)) == accuracy(POINTS, CLASSES)
+
+
+def test_classes_that_are_not_there_are_guessed():
+    assert accuracy(np.random.default_rng(1).standard_normal((4000, 3)), np.arange(4000) % 4) < 0.3
+
+
+def test_more_labels_tell_more():
+    noisy = np.eye(4)[CLASSES] + 0.8 * np.random.default_rng(0).standard_normal((400, 4))
+    scores = [accuracy(noisy, CLASSES, labels=n) for n in (1, 5, 50)]
+    assert scores[0] < scores[1] < scores[2]
+    assert accuracy(noisy, CLASSES, labels=50) == accuracy(noisy, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "settings", "error", "message"),
+    [
+        (POINTS[:300], CLASSES, {}, ValueError, "as many samples"),
+        (POINTS[:10], CLASSES[:10], {}, ValueError, "at least 20"),
+        (POINTS * np.nan, CLASSES, {}, ValueError, "not finite"),
+        (POINTS, CLASSES * 0, {}, ValueError, "at least two"),
+        (POINTS, CLASSES * 1.0, {}, TypeError, "wanted integers"),
+        (POINTS, CLASSES, {"labels": 0}, ValueError, "labels: wanted 1 to 50"),
+        (POINTS, CLASSES, {"labels": 51}, ValueError, "labels: wanted 1 to 50"),
+    ],
+)
+def test_bad_classes_are_named(x, y, settings, error, message):
+    with pytest.raises(error, match=message):
+        accuracy(x, y, **settings)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hssl import losses
-from hssl.encoders import MLP
-from hssl.training import fit, sweep
+from hssl.encoders import MLP, ConvNet
+from hssl.training import fit, minibatches, sweep
 from hssl.worlds.latents import ContentStyle
 
 
@@ -40,6 +40,18 @@ def test_the_same_generator_gives_the_same_network():
     assert a.loss == b.loss
     assert all(torch.equal(p, q) for p, q in zip(first.parameters(), second.parameters(), strict=True))
     assert train(seed=1)[1].loss != a.loss
+
+
+def test_minibatches_keep_pairs_together():
+    anchors = torch.arange(10.0)[:, None]
+    draw = minibatches(anchors, anchors + 100, 6, seeded())
+    first, second = draw(), draw()
+    assert torch.equal(first[0] + 100, first[1])
+    assert len(first[0].unique()) == 6
+    assert not torch.equal(first[0], second[0])
+    for positives, size in ((anchors[:5], 4), (anchors, 11), (anchors, 1)):
+        with pytest.raises(ValueError, match="size: wanted"):
+            minibatches(anchors, positives, size, seeded())
 
 
 def test_watching():
@@ -101,6 +113,35 @@ def test_encoder_settings():
     assert MLP(4, 2, (8, 8), skip=False, generator=seeded()).skip is None
     with pytest.raises(ValueError, match="at least 1 wide"):
         MLP(4, 0, generator=seeded())
+
+
+def test_a_convnet_is_drawn_from_its_generator():
+    pictures = torch.rand(2, 3, 16, 16, generator=seeded())
+    state = torch.random.get_rng_state()
+    first, second, other = (ConvNet(5, 16, (4, 8), generator=seeded(s)).eval()(pictures) for s in (0, 0, 1))
+    assert first.shape == (2, 5)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("pictures", "error", "message"),
+    [
+        (torch.zeros(2, 3, 32, 32), ValueError, r"\(n, 3, 16, 16\), got \(2, 3, 32, 32\)"),
+        (torch.zeros(3, 16, 16), ValueError, "wanted shape"),
+        (torch.zeros(2, 3, 16, 16).double(), TypeError, "wanted torch.float32"),
+    ],
+)
+def test_bad_pictures_are_named(pictures, error, message):
+    with pytest.raises(error, match=message):
+        ConvNet(5, 16, (4, 8), generator=seeded())(pictures)
+
+
+@pytest.mark.parametrize("settings", [{"size": 20}, {"n_out": 0}, {"channels": (4, 0)}])
+def test_bad_settings_of_a_convnet(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        ConvNet(**{"n_out": 3, "size": 16, "generator": seeded(), **settings})
 
 
 def test_sweep_keeps_the_order_and_gives_each_run_one_thread():

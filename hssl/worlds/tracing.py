@@ -1,0 +1,114 @@
+"""Sphere tracing of baked signed distances: where rays meet a shape, its normals, and what it shadows.
+
+Points and directions are in a shape's own frame and lie in three rows, shape (3, n), which is what makes this fast.
+Light, colour and the camera are left to `scenes`.
+"""
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import torch
+from torch import Tensor
+
+EXTENT = 1.05  # half the edge of the cube that the grid fills
+REACH = 1.0  # radius of the sphere that holds every shape
+FARTHEST = 0.35  # distances are kept up to here
+STEPS, REFINEMENTS, SHADOW_STEPS = 20, 4, 14
+
+
+class Shapes:
+    """Signed distances to several shapes, each on a cubic grid; positive outside.
+
+    Args:
+        distances: shape (shapes, r, r, r), indexed by z, y, x; from −EXTENT to EXTENT.
+    """
+
+    def __init__(self, distances: Tensor):
+        self.count, self.resolution = distances.shape[:2]
+        self.voxel = 2 * EXTENT / (self.resolution - 1)
+        self.flat = distances.reshape(-1).contiguous()
+
+    def start(self, shape: Tensor) -> Tensor:
+        """Where in `flat` the grid of each shape starts, shape (n,), int32."""
+        return (shape * self.resolution**3).int()
+
+    def nearest(self, place: Tensor, start: Tensor) -> Tensor:
+        """Distance at the grid point nearest to a place in voxels, shape (n,): fast, and right to half a diagonal."""
+        x, y, z = place.int().clamp_(0, self.resolution - 1)
+        return self.flat.index_select(0, z.mul_(self.resolution).add_(y).mul_(self.resolution).add_(x).add_(start))
+
+    def in_voxels(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Rays such that origin + depth · direction is a place for `nearest`."""
+        return (origins + EXTENT) / self.voxel + 0.5, directions / self.voxel
+
+    def distance(self, points: Tensor, start: Tensor) -> Tensor:
+        """Distance by trilinear interpolation, shape (n,)."""
+        r, place = self.resolution, ((points + EXTENT) / self.voxel).clamp(0, self.resolution - 1.001)
+        cell = place.int()
+        fx, fy, fz = place - cell
+        corner = start + (cell[2] * r + cell[1]) * r + cell[0]
+        edges = [
+            torch.lerp(self.flat.index_select(0, corner + k), self.flat.index_select(0, corner + k + 1), fx)
+            for k in (0, r, r * r, r * r + r)
+        ]
+        return torch.lerp(torch.lerp(edges[0], edges[1], fy), torch.lerp(edges[2], edges[3], fy), fz)
+
+    def normal(self, points: Tensor, start: Tensor) -> Tensor:
+        """Unit normals, shape (3, n), from the distances at four corners of a tetrahedron around each point."""
+        corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])[:, :, None]
+        gradient = sum(k * self.distance(points + self.voxel * k, start) for k in corners)
+        return unit(gradient)
+
+    def trace(self, origins: Tensor, directions: Tensor, first: Tensor, last: Tensor, start: Tensor):
+        """Follow rays from depth `first` to `last`, shape (n,) each.
+
+        Returns:
+            hit: shape (hits,), which of the rays met their shape. depth: shape (hits,), where.
+        """
+        rays, depth = torch.arange(len(first), device=first.device), first
+        (o, d), end, grid, found = self.in_voxels(origins, directions), last, start, []
+        for step in range(STEPS):
+            gap = self.nearest(torch.addcmul(o, depth, d), grid)
+            near = gap < 0.6 * self.voxel
+            depth = torch.where(near, depth, depth + (gap - 0.5 * self.voxel).clamp_min_(0.5 * self.voxel))
+            if step % 4 == 3:  # keep only the rays that are still on their way
+                found.append((rays[near], depth[near]))
+                left = (~near & (depth < end)).nonzero()[:, 0]
+                rays, depth, end, grid = (value[left] for value in (rays, depth, end, grid))
+                o, d = o[:, left], d[:, left]
+        hit, depth = (torch.cat(parts) for parts in zip(*found, strict=True))
+        o, d, grid = origins[:, hit], directions[:, hit], start[hit]
+        for _ in range(REFINEMENTS):
+            depth = depth + self.distance(o + depth * d, grid).clamp(-0.05, 0.05)
+        met = (self.distance(o + depth * d, grid).abs() < 0.35 * self.voxel).nonzero()[:, 0]
+        return hit[met], depth[met]
+
+    def visible(self, origins: Tensor, directions: Tensor, first: Tensor, start: Tensor, *, hardness: float) -> Tensor:
+        """Share of a light that reaches each origin past the shape, shape (n,): 0 in the umbra, 1 in the open.
+
+        The penumbra comes from how near the ray passes by, relative to how far it has gone.
+        """
+        share, depth, (o, d) = torch.ones_like(first), first, self.in_voxels(origins, directions)
+        for _ in range(SHADOW_STEPS):
+            gap = self.nearest(torch.addcmul(o, depth, d), start)
+            share = torch.minimum(share, hardness * gap / (depth + 0.05))
+            depth = depth + gap.clamp_(0.06, FARTHEST)
+        return share.clamp(0, 1)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length 1, of vectors in three rows, shape (3, n)."""
+    return vectors / vectors.norm(dim=0).clamp_min(1e-6)
+
+
+@cache
+def baked(device: torch.device) -> Shapes:
+    """The seven shapes of the package, baked by tools/bake_shapes.py: steps of FARTHEST/127 in int8.
+
+    Raises:
+        FileNotFoundError: the package is installed without its data.
+    """
+    with (files("hssl.worlds") / "shapes.npz").open("rb") as file:
+        steps = np.load(file)["distances"]
+    return Shapes(torch.from_numpy(steps).to(device).float() * (FARTHEST / 127))

@@ -1,0 +1,123 @@
+"""hssl.worlds.causal3dident, on a small folder in the layout of the release."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hssl.augment import resample
+from hssl.worlds.causal3dident import SCALE, Causal3DIdent
+from hssl.worlds.scenes import Latents
+
+COUNT = 4  # pictures a class
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    root, random = tmp_path_factory.mktemp("released"), np.random.default_rng(0)
+    for split in ("trainset", "testset"):
+        for k in range(7):
+            (root / split / f"images_{k}").mkdir(parents=True)
+            raw = random.uniform(-1, 1, (COUNT, 10)).astype(np.float32)
+            np.save(root / split / f"raw_latents_{k}.npy", raw)
+            np.save(root / split / f"latents_{k}.npy", (raw * SCALE).astype(np.float32))
+            for i in range(COUNT):
+                pixels = np.full((224, 224, 3), 30 * k + i, np.uint8)
+                Image.fromarray(pixels).save(root / split / f"images_{k}" / f"{i:0{2 + k}d}.png")
+    return root
+
+
+@pytest.fixture
+def folder(released, tmp_path):
+    return shutil.copytree(released, tmp_path / "copy")
+
+
+def test_items(released):
+    data = Causal3DIdent(released)
+    assert len(data) == 7 * COUNT
+    picture, k, latents = data[2 * COUNT + 3]
+    assert (picture.size, picture.getpixel((5, 5)), k) == ((224, 224), (63, 63, 63), 2)
+    np.testing.assert_array_equal(latents, np.load(released / "trainset" / "raw_latents_2.npy")[3])
+    assert Causal3DIdent(released, "test", transform=lambda picture: picture.size)[0][0] == (224, 224)
+
+
+def test_the_nearest_scene_is_of_the_same_class(released):
+    data = Causal3DIdent(released)
+    everything = Latents(data.classes, data.values)
+    assert torch.equal(data.nearest(everything), torch.arange(len(data)))
+    changed = resample(everything, "hues", torch.Generator().manual_seed(0))
+    found = data.nearest(changed)
+    assert torch.equal(data.classes[found], data.classes)
+    distance = (data.values[found] - changed.values).norm(dim=1)
+    for i in range(len(data)):
+        same = data.values[data.classes == data.classes[i]]
+        assert distance[i] == pytest.approx((same - changed.values[i]).norm(dim=1).min().item(), abs=1e-6)
+
+
+def test_it_speaks_as_the_rendered_world_does(released):
+    data = Causal3DIdent(released)
+    latents = data.sample_latents(9, torch.Generator().manual_seed(0))
+    pictures = data.render(latents, 32)
+    assert pictures.shape == (9, 3, 32, 32)
+    number = (pictures[:, 0, 0, 0] * 255).round().long()
+    assert torch.equal(number // 30, latents.classes)
+
+
+def spoil_text(path):
+    path.write_bytes(b"not this")
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "names"),
+    [
+        (lambda f: shutil.rmtree(f / "trainset"), FileNotFoundError, "raw_latents_0.npy"),
+        (lambda f: (f / "trainset/latents_3.npy").unlink(), FileNotFoundError, "latents_3.npy"),
+        (lambda f: shutil.rmtree(f / "trainset/images_5"), FileNotFoundError, "images_5"),
+        (lambda f: shorten(f / "trainset/raw_latents_1.npy"), ValueError, "raw_latents_1.npy: damaged"),
+        (lambda f: spoil_text(f / "trainset/latents_1.npy"), ValueError, "latents_1.npy: damaged"),
+        (lambda f: np.save(f / "trainset/raw_latents_1.npy", np.zeros((4, 9))), ValueError, r"shape \(4, 9\)"),
+        (lambda f: np.save(f / "trainset/raw_latents_1.npy", np.full((4, 10), np.nan)), ValueError, "finite"),
+        (
+            lambda f: shutil.copy(f / "trainset/raw_latents_0.npy", f / "trainset/raw_latents_1.npy"),
+            ValueError,
+            "latents_1.npy: does not belong",
+        ),
+        (
+            lambda f: np.save(f / "trainset/raw_latents_1.npy", np.full((4, 10), 1.9)),
+            ValueError,
+            "raw_latents_1.npy: wanted values in",
+        ),
+        (lambda f: (f / "trainset/images_2/0003.png").unlink(), ValueError, "images_2: holds 3 pictures"),
+        (lambda f: (f / "trainset/images_2/0001.png").unlink(), ValueError, "images_2: picture number 1 is missing"),
+        (
+            lambda f: (f / "trainset/images_2/0001.png").rename(f / "trainset/images_2/cow.png"),
+            ValueError,
+            "cow.png: wanted a number",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_named(folder, spoil, error, names):
+    spoil(folder)
+    with pytest.raises(error, match=names):
+        Causal3DIdent(folder)
+
+
+@pytest.mark.parametrize("spoil", [spoil_text, shorten])
+def test_a_damaged_picture_is_named_when_it_is_read(folder, spoil):
+    path = folder / "trainset/images_0/01.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (224, 224, 3), np.uint8)).save(path)
+    spoil(path)
+    data = Causal3DIdent(folder)
+    with pytest.raises(ValueError, match=r"01\.png: damaged"):
+        data[1]
+
+
+def test_an_unknown_split(released):
+    with pytest.raises(ValueError, match="train, test"):
+        Causal3DIdent(released, "valid")
