@@ -60,7 +60,7 @@ def mitsubas(latents: scenes.Latents, size: int, samples: int) -> tuple[float, t
     drjit.set_thread_count(1)
     meshes = [mesh(mitsuba, k) for k in range(len(scenes.CLASSES))]
     spent, pictures = [], []
-    for i, k in enumerate(latents.classes.tolist()):
+    for i, k in enumerate(latents.labels.tolist()):
         scene = mitsuba.load_dict(describe(mitsuba, scenes.Scene(latents.rows(slice(i, i + 1))), meshes[k], size))
         start = time.perf_counter()
         picture = np.array(mitsuba.render(scene, spp=samples))

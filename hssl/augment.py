@@ -36,7 +36,7 @@ def views(world, n: int, names: str, generator: torch.Generator, *, size: int = 
             to both; joined by "+".
     Raises:
         ValueError: n < 1, or an unknown name.
-
+    Taught in: causal_scenes, "Views".
     """
     of_pictures = transforms(size)
     drawn = "+".join(name for name in names.split("+") if name not in of_pictures)
@@ -93,7 +93,7 @@ def transform(images: Tensor, names: str, generator: torch.Generator) -> Tensor:
     Raises:
         TypeError: the pictures are no floating-point tensor.
         ValueError: another shape, no picture at all, a value outside [0, 1] or NaN, or an unknown name.
-
+    Taught in: causal_scenes, "Views".
     """
     if not images.is_floating_point():
         raise TypeError(f"images: wanted floating-point numbers, got {images.dtype}")
@@ -116,7 +116,7 @@ def resample(latents: NamedTuple, names: str, generator: torch.Generator, dials:
         names: latents or, in scenes, groups of them, joined by "+"; "seed" is whatever a texture has beside its dials.
     Raises:
         ValueError: an unknown name.
-
+    Taught in: causal_scenes, "Views".
     """
     bounds = {name: (-1.0, 1.0) for name in LATENTS} if dials is None else {n: d[:2] for n, d in dials.items()}
     single = {name: (name,) for name in bounds} | ({"seed": ()} if dials else GROUPS)
@@ -140,5 +140,5 @@ def _named(names: str, known: dict) -> list:
 
 def untouched(names: str) -> list[str]:
     """The latents of a scene that `resample` under these names leaves alone: what the theorem calls content."""
-    touched = {latent for name in names.split("+") for latent in GROUPS.get(name, (name,))}
+    touched = {latent for group in _named(names, {name: (name,) for name in LATENTS} | GROUPS) for latent in group}
     return [name for name in LATENTS if name not in touched]

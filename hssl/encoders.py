@@ -100,7 +100,7 @@ class ConvNet(nn.Module):
     Raises:
         ValueError: a width below 1, a size that cannot be halved that often, or (when called) another shape.
         TypeError: (when called) pictures of another dtype than the weights.
-
+    Taught in: causal_scenes, "The setting".
     """
 
     def __init__(

@@ -63,7 +63,7 @@ def accuracy(representation, classes, *, labels: int | None = None) -> float:
         ValueError: differing lengths, fewer than 20 samples, NaN, a single class, labels < 1, or more labels than
             there are samples of some class in the first half.
         TypeError: classes are no integers.
-
+    Taught in: causal_scenes, "How much supervision do we need?".
     """
     x, y = _as_matrix("representation", representation), _as_matrix("classes", classes)[:, 0]
     if not np.issubdtype(np.asarray(classes).dtype, np.integer):

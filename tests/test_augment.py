@@ -21,7 +21,7 @@ def test_what_is_not_named_is_left_alone(names):
     before, changed = latents.values.clone(), resample(latents, names, seeded(1))
     kept = [LATENTS.index(name) for name in untouched(names)]
     drawn = [column for column in range(len(LATENTS)) if column not in kept]
-    assert torch.equal(changed.classes, latents.classes)
+    assert torch.equal(changed.labels, latents.labels)
     assert torch.equal(changed.values[:, kept], before[:, kept])
     assert (changed.values[:, drawn] != before[:, drawn]).all()
     assert torch.equal(latents.values, before)

@@ -73,3 +73,29 @@ def test_formulas_are_typeset(browser, host):
     assert page.locator("mjx-container").count() > 20
     assert page.locator("mjx-merror").count() == 0
     page.close()
+
+
+def test_a_latent_is_swept_by_mouse_and_keyboard(browser, host):
+    page = browser.new_page()
+    page.goto(f"{host}/book/causal_scenes.html", wait_until="networkidle")
+    book = page.locator(".hssl-flipbook")
+    slider, picture = book.get_by_label("value"), book.get_by_role("img")
+
+    def state():
+        return picture.get_attribute("style"), book.locator("output").all_inner_texts()
+
+    first = state()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    moved = state()
+    assert moved != first
+    page.keyboard.press("ArrowLeft")
+    assert state() == first
+    book.get_by_label("latent").select_option("hue object")
+    slider.fill("12")
+    hue_redrawn, positions_redrawn = (float(text) for text in state()[1])
+    assert positions_redrawn > hue_redrawn  # the encoder whose style is hues stays where it is
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    assert slider.input_value() == "0"
+    page.close()

@@ -45,14 +45,14 @@ def test_items(released):
 
 def test_the_nearest_scene_is_of_the_same_class(released):
     data = Causal3DIdent(released)
-    everything = Latents(data.classes, data.values)
+    everything = Latents(data.labels, data.values)
     assert torch.equal(data.nearest(everything), torch.arange(len(data)))
     changed = resample(everything, "hues", torch.Generator().manual_seed(0))
     found = data.nearest(changed)
-    assert torch.equal(data.classes[found], data.classes)
+    assert torch.equal(data.labels[found], data.labels)
     distance = (data.values[found] - changed.values).norm(dim=1)
     for i in range(len(data)):
-        same = data.values[data.classes == data.classes[i]]
+        same = data.values[data.labels == data.labels[i]]
         assert distance[i] == pytest.approx((same - changed.values[i]).norm(dim=1).min().item(), abs=1e-6)
 
 
@@ -62,7 +62,7 @@ def test_it_speaks_as_the_rendered_world_does(released):
     pictures = data.render(latents, 32)
     assert pictures.shape == (9, 3, 32, 32)
     number = (pictures[:, 0, 0, 0] * 255).round().long()
-    assert torch.equal(number // 30, latents.classes)
+    assert torch.equal(number // 30, latents.labels)
 
 
 def spoil_text(path):

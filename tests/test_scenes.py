@@ -69,7 +69,7 @@ def test_every_latent_shows(name):
 
 def test_without_its_object_only_light_and_ground_are_left():
     latents = sample_latents(4, seeded())
-    moved = Latents((latents.classes + 1) % 7, latents.values.clone())
+    moved = Latents((latents.labels + 1) % 7, latents.values.clone())
     moved.values[:, 3:6] = 0.3  # another shape, turned
     assert torch.equal(render(latents, 32, with_object=False), render(moved, 32, with_object=False))
 
@@ -83,7 +83,7 @@ def test_supersampling_converges():
 
 def test_independent_latents_are_uniform():
     latents = sample_latents(4000, seeded(), causal=False)
-    assert torch.bincount(latents.classes).tolist() == pytest.approx([4000 / 7] * 7, rel=0.15)
+    assert torch.bincount(latents.labels).tolist() == pytest.approx([4000 / 7] * 7, rel=0.15)
     for column in latents.values.T:
         assert kstest(column.numpy(), "uniform", (-1, 2)).pvalue > 1e-3
 
@@ -104,9 +104,9 @@ def test_causal_latents_follow_their_parents():
         assert kstest(place, "uniform").pvalue > 1e-3, LATENTS[column]
     dragon, horse = (CLASSES.index(name) for name in ("dragon", "horse"))
     angle = torch.pi / 2 * latents.values[:, 6]
-    assert torch.equal(mean[latents.classes == horse, 1], -angle.cos()[latents.classes == horse])
-    assert (mean[latents.classes == horse, 7] == -0.7).all()
-    own = latents.classes == dragon
+    assert torch.equal(mean[latents.labels == horse, 1], -angle.cos()[latents.labels == horse])
+    assert (mean[latents.labels == horse, 7] == -0.7).all()
+    own = latents.labels == dragon
     torch.testing.assert_close(mean[own, 7], -(latents.values[own, 8] + latents.values[own, 9]) / 2)
 
 
@@ -196,14 +196,14 @@ GOOD = still(2)
 @pytest.mark.parametrize(
     ("latents", "error", "message"),
     [
-        (Latents(GOOD.classes, GOOD.values + 1.5), ValueError, "not so in x, y"),
-        (Latents(GOOD.classes, GOOD.values / 0), ValueError, r"\[−1, 1\]"),
-        (Latents(GOOD.classes + 7, GOOD.values), ValueError, "classes: wanted 0 to 6"),
-        (Latents(GOOD.classes, GOOD.values[:, :9]), ValueError, r"\(n, 10\)"),
-        (Latents(GOOD.classes[:1], GOOD.values), ValueError, "wanted shapes"),
-        (Latents(GOOD.classes[:0], GOOD.values[:0]), ValueError, "n ≥ 1"),
-        (Latents(GOOD.classes.float(), GOOD.values), TypeError, "wanted integers"),
-        (Latents(GOOD.classes, GOOD.values.int()), TypeError, "floating-point"),
+        (Latents(GOOD.labels, GOOD.values + 1.5), ValueError, "not so in x, y"),
+        (Latents(GOOD.labels, GOOD.values / 0), ValueError, r"\[−1, 1\]"),
+        (Latents(GOOD.labels + 7, GOOD.values), ValueError, "labels: wanted 0 to 6"),
+        (Latents(GOOD.labels, GOOD.values[:, :9]), ValueError, r"\(n, 10\)"),
+        (Latents(GOOD.labels[:1], GOOD.values), ValueError, "wanted shapes"),
+        (Latents(GOOD.labels[:0], GOOD.values[:0]), ValueError, "n ≥ 1"),
+        (Latents(GOOD.labels.float(), GOOD.values), TypeError, "wanted integers"),
+        (Latents(GOOD.labels, GOOD.values.int()), TypeError, "floating-point"),
     ],
 )
 def test_bad_latents_are_named(latents, error, message):

@@ -127,7 +127,7 @@ def dragon(p):
         (-0.9 + 1.65 * u, 0.22 * math.sin(5.5 * u), -0.25 + 0.25 * math.sin(2.6 * u - 0.3) + up)
         for u, up in zip(along, rise, strict=True)
     ]
-    thick = [0.03 + 0.17 * math.exp(-(((u - 0.55) / 0.22) ** 2)) + 0.03 * u for u in along]
+    thick = [0.045 + 0.17 * math.exp(-(((u - 0.55) / 0.22) ** 2)) + 0.03 * u for u in along]
     x, y, z = spine[-1]
     skull = cone(p, (x, y, z), (x + 0.2, y, z), 0.12, 0.06)
     sides = torch.stack([p[..., 0], (p[..., 1] - y).abs(), p[..., 2]], -1)  # of the head
@@ -155,9 +155,9 @@ def _wing(q):
     x, y, z = q.unbind(-1)
     y, z = math.cos(tilt) * y + math.sin(tilt) * z, math.cos(tilt) * z - math.sin(tilt) * y
     w = torch.stack([x, y, z], -1)
-    skin = ellipsoid(w, (-0.05, 0.5, 0), (0.34, 0.48, 0.035))
+    skin = ellipsoid(w, (-0.05, 0.5, 0), (0.34, 0.48, 0.06))
     skin = without(0.03, skin, ellipsoid(w, (-0.3, 0.7, 0), (0.2, 0.4, 0.3)))
-    bone = chain(w, [(0.12, 0.08, 0), (0.2, 0.5, 0.02), (0, 0.95, 0)], [0.05, 0.04, 0.02])
+    bone = chain(w, [(0.12, 0.08, 0), (0.2, 0.5, 0.02), (0, 0.95, 0)], [0.06, 0.05, 0.035])
     return union(0.03, skin, bone)
 
 

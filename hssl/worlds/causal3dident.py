@@ -34,7 +34,7 @@ class Causal3DIdent(VisionDataset):
     Raises:
         FileNotFoundError: a folder or a file is missing; names it.
         ValueError: an unknown split; or a file is damaged, truncated, or does not belong to the others; names it.
-    Source: von Kügelgen et al. 2021, section 5.2.
+    Source: von Kügelgen et al. 2021, section 5.2. Taught in: causal_scenes, "The released pictures".
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, transform=None):
@@ -50,7 +50,7 @@ class Causal3DIdent(VisionDataset):
                     "one of them is truncated"
                 )
         self.files = [name for names in files for name in names]
-        self.classes = torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(rows) for rows in values]))
+        self.labels = torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(rows) for rows in values]))
         self.values = torch.from_numpy(np.concatenate(values))
         self.first = np.cumsum([0] + [len(rows) for rows in values])
         self.trees = [cKDTree(rows) for rows in values]
@@ -60,7 +60,7 @@ class Causal3DIdent(VisionDataset):
 
     def __getitem__(self, index: int):
         picture = self.picture(index)
-        return (self.transform(picture) if self.transform else picture), int(self.classes[index]), self.values[index]
+        return (self.transform(picture) if self.transform else picture), int(self.labels[index]), self.values[index]
 
     def picture(self, index: int) -> Image.Image:
         """Picture of an item.
@@ -76,10 +76,10 @@ class Causal3DIdent(VisionDataset):
 
     def nearest(self, latents: Latents) -> Tensor:
         """Items that come nearest to the latents, of the same class, shape (n,): the paper's counterfactuals."""
-        classes, values = Latents(*latents).check()
+        labels, values = Latents(*latents).check()
         found = torch.empty(len(values), dtype=torch.int64)
         for k, tree in enumerate(self.trees):
-            of_class = classes == k
+            of_class = labels == k
             if of_class.any():
                 found[of_class] = torch.from_numpy(self.first[k] + tree.query(values[of_class].numpy())[1])
         return found
@@ -93,7 +93,7 @@ class Causal3DIdent(VisionDataset):
         if n < 1:
             raise ValueError(f"n: wanted at least one scene, got {n}")
         drawn = torch.randint(len(self), (n,), generator=generator)
-        return Latents(self.classes[drawn], self.values[drawn])
+        return Latents(self.labels[drawn], self.values[drawn])
 
     def render(self, latents: Latents, size: int = 64) -> Tensor:
         """Pictures of the nearest items, shape (n, 3, size, size), in [0, 1]."""

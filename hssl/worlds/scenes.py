@@ -37,35 +37,35 @@ HUE_FOLLOWS = (0, 1, -1, 0, 0, 0, 0)
 class Latents(NamedTuple):
     """Everything that a scene is made of; rows belong together."""
 
-    classes: Tensor  #: shape (n,), int64, an index into CLASSES
+    labels: Tensor  #: shape (n,), int64: the class, an index into CLASSES
     values: Tensor  #: shape (n, 10), in [−1, 1], columns as in LATENTS
 
     def check(self) -> "Latents":
         """Itself, if it can be rendered.
 
         Raises:
-            TypeError: classes are no integers, or values no floating-point numbers.
-            ValueError: another shape, no scene at all, an unknown class, or a value outside [−1, 1] or NaN.
+            TypeError: labels are no integers, or values no floating-point numbers.
+            ValueError: another shape, no scene at all, an unknown label, or a value outside [−1, 1] or NaN.
         """
-        classes, values = self
-        if classes.is_floating_point() or not values.is_floating_point():
+        labels, values = self
+        if labels.is_floating_point() or not values.is_floating_point():
             raise TypeError(
-                f"classes, values: wanted integers and floating-point numbers, got {classes.dtype}, {values.dtype}"
+                f"labels, values: wanted integers and floating-point numbers, got {labels.dtype}, {values.dtype}"
             )
-        if values.ndim != 2 or values.shape[1] != len(LATENTS) or classes.shape != values.shape[:1] or not len(values):
+        if values.ndim != 2 or values.shape[1] != len(LATENTS) or labels.shape != values.shape[:1] or not len(values):
             raise ValueError(
-                f"classes, values: wanted shapes (n,) and (n, {len(LATENTS)}) with n ≥ 1, "
-                f"got {tuple(classes.shape)} and {tuple(values.shape)}"
+                f"labels, values: wanted shapes (n,) and (n, {len(LATENTS)}) with n ≥ 1, "
+                f"got {tuple(labels.shape)} and {tuple(values.shape)}"
             )
-        if not 0 <= classes.min() <= classes.max() < len(CLASSES):
-            raise ValueError(f"classes: wanted 0 to {len(CLASSES) - 1}, got {classes.min()} to {classes.max()}")
+        if not 0 <= labels.min() <= labels.max() < len(CLASSES):
+            raise ValueError(f"labels: wanted 0 to {len(CLASSES) - 1}, got {labels.min()} to {labels.max()}")
         if bad := [name for name, column in zip(LATENTS, values.T, strict=True) if not (column.abs() <= 1).all()]:
             raise ValueError(f"values: wanted numbers in [−1, 1], but not so in {', '.join(bad)}")
         return self
 
     def rows(self, which) -> "Latents":
         """Some of the scenes: a slice, a mask, or indices."""
-        return Latents(self.classes[which], self.values[which])
+        return Latents(self.labels[which], self.values[which])
 
 
 def sample_latents(n: int, generator: torch.Generator, *, causal: bool = True) -> Latents:
@@ -77,18 +77,18 @@ def sample_latents(n: int, generator: torch.Generator, *, causal: bool = True) -
             uniform. The class is uniform in both.
     Raises:
         ValueError: n < 1.
-    Source: von Kügelgen et al. 2021, appendix C.2.
+    Source: von Kügelgen et al. 2021, appendix C.2. Taught in: causal_scenes, "The world".
     """
     if n < 1:
         raise ValueError(f"n: wanted at least one scene, got {n}")
     device = generator.device
-    classes = torch.randint(len(CLASSES), (n,), generator=generator, device=device)
+    labels = torch.randint(len(CLASSES), (n,), generator=generator, device=device)
     values = torch.rand(n, len(LATENTS), generator=generator, device=device) * 2 - 1
     if causal:
-        _, mean = causal_means(classes, values)
+        _, mean = causal_means(labels, values)
         values[:, :6] = truncated_normal(mean[:, :6], generator)
         values[:, 7] = truncated_normal(mean[:, 7], generator)
-    return Latents(classes, values)
+    return Latents(labels, values)
 
 
 def targets(latents: Latents) -> dict[str, Tensor]:
@@ -136,7 +136,7 @@ def render(latents: Latents, size: int = 64, *, supersampling: int = 2, with_obj
         with_object: False takes the object away, and leaves light and ground.
     Raises:
         TypeError, ValueError: see `Latents.check`; or size or supersampling out of range.
-
+    Taught in: causal_scenes, "The world".
     """
     latents = Latents(*latents).check()
     if not 8 <= size <= 1024 or not 1 <= supersampling <= 4:
@@ -178,7 +178,7 @@ class Scene:
     def __init__(self, latents: Latents):
         values, to = latents.values, latents.values.new_tensor
         self.shapes = baked(values.device)
-        self.start = self.shapes.start(latents.classes)
+        self.start = self.shapes.start(latents.labels)
         self.centre = values[:, :3] * to(POSITION) + to(ALOFT)  # (b, 3)
         self.rotation = rotations(values[:, 3:6] * math.pi / 2)  # (b, 3, 3), from the shape's frame to the world's
         angle = values[:, 6] * math.pi / 2
@@ -217,7 +217,7 @@ def _shade_ground(scene: Scene, view: View, with_object: bool) -> Tensor:
     towards = view.ground - scene.spot[:, None]  # (b, pixels, 3)
     cone = scene.spotlight(towards, scene.axis[:, None]) * scene.spot[:, 2:] / towards.norm(dim=-1)
     if with_object:
-        diffuse = diffuse * _ground_shadow(scene, view, scene.key, cone >= 0, hardness=9.0)
+        diffuse = diffuse * _ground_shadow(scene, view, scene.key, cone >= 0, hardness=12.0)
         cone = cone * _ground_shadow(scene, view, scene.spot, cone > 1e-3, hardness=18.0)
     light = (0.22 + diffuse)[..., None] + 1.15 * cone[..., None] * scene.light[:, None]
     return scene.background[:, None] * light
@@ -269,7 +269,7 @@ def _light_on_object(scene: Scene, point: Tensor, ray: Tensor, image: Tensor) ->
     open_sky = (shapes.distance(point + 0.16 * normal, grid) / 0.16).clamp(0, 1)  # ambient occlusion
     above, first = point + 2 * shapes.voxel * normal, torch.full_like(open_sky, 0.02)
     shaded = []
-    for light, hardness in ((scene.key, 9.0), (scene.spot, 9.0)):
+    for light, hardness in ((scene.key, 12.0), (scene.spot, 12.0)):
         to_light = unit((light[image] - world).T).T
         share = shapes.visible(above, scene.to_shape(to_light, image), first, grid, hardness=hardness)
         facing = (up * to_light).sum(1).clamp_min(0)

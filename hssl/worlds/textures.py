@@ -38,7 +38,6 @@ class Texture:
         dials: by name, in the order of the columns of `Latents.values`.
         draw: called with the dials, shape (n, 1, 1) each, the seeds, and the pixels' x and y, shape (size, size),
             in picture widths from the centre, y downwards; gives pictures, shape (n, 3, size, size).
-
     """
 
     def __init__(self, dials: dict[str, Dial], draw: Callable[..., Tensor]):
