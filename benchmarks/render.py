@@ -18,7 +18,7 @@ import torch
 import torchvision
 
 from hssl import results
-from hssl.worlds import scenes
+from hssl.worlds import scenes, shading
 from hssl.worlds.tracing import EXTENT, baked
 
 
@@ -61,7 +61,7 @@ def mitsubas(latents: scenes.Latents, size: int, samples: int) -> tuple[float, t
     meshes = [mesh(mitsuba, k) for k in range(len(scenes.CLASSES))]
     spent, pictures = [], []
     for i, k in enumerate(latents.labels.tolist()):
-        scene = mitsuba.load_dict(describe(mitsuba, scenes.Scene(latents.rows(slice(i, i + 1))), meshes[k], size))
+        scene = mitsuba.load_dict(describe(mitsuba, shading.Scene(*latents.rows(slice(i, i + 1))), meshes[k], size))
         start = time.perf_counter()
         picture = np.array(mitsuba.render(scene, spp=samples))
         spent.append(time.perf_counter() - start)
@@ -79,7 +79,7 @@ def mesh(mitsuba, k: int) -> tuple[np.ndarray, np.ndarray]:
     return vertices[:, ::-1] * shapes.voxel - EXTENT, faces[:, ::-1]
 
 
-def describe(mitsuba, scene: scenes.Scene, mesh: tuple[np.ndarray, np.ndarray], size: int) -> dict:
+def describe(mitsuba, scene: shading.Scene, mesh: tuple[np.ndarray, np.ndarray], size: int) -> dict:
     """One of our scenes in Mitsuba's words."""
     vertices, faces = mesh
     body = mitsuba.Mesh("body", len(vertices), len(faces), has_vertex_normals=False)
@@ -92,12 +92,12 @@ def describe(mitsuba, scene: scenes.Scene, mesh: tuple[np.ndarray, np.ndarray], 
     look_at, colour = mitsuba.ScalarTransform4f().look_at, lambda c: {"type": "rgb", "value": c[0].tolist()}
     camera = {
         "type": "perspective",
-        "fov": scenes.FIELD_OF_VIEW,
-        "to_world": look_at(origin=scenes.CAMERA, target=scenes.TARGET, up=(0, 0, 1)),
+        "fov": shading.FIELD_OF_VIEW,
+        "to_world": look_at(origin=shading.CAMERA, target=shading.TARGET, up=(0, 0, 1)),
         "film": {"type": "hdrfilm", "width": size, "height": size, "rfilter": {"type": "box"}},
     }
     origin, axis = scene.spot[0], scene.axis[0]
-    angles = np.degrees(np.arccos(scenes.CONE))
+    angles = np.degrees(np.arccos(shading.CONE))
     spot = {
         "type": "spot",
         "to_world": look_at(origin=origin.tolist(), target=(origin + axis).tolist(), up=(0, 0, 1)),
@@ -105,7 +105,7 @@ def describe(mitsuba, scene: scenes.Scene, mesh: tuple[np.ndarray, np.ndarray], 
         "cutoff_angle": float(angles[0]),
         "beam_width": float(angles[1]),
     }
-    key = {"type": "point", "position": scenes.KEY, "intensity": 0.62 * np.pi * float(np.square(scenes.KEY).sum())}
+    key = {"type": "point", "position": shading.KEY, "intensity": 0.62 * np.pi * float(np.square(shading.KEY).sum())}
     return {
         "type": "scene",
         "integrator": {"type": "path", "max_depth": 2},

@@ -1,13 +1,13 @@
 """Every page in headless Chromium: silent, self-contained, and never wider than the window, light and dark."""
 
 import os
-import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from browser import find
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
@@ -19,9 +19,6 @@ FLAGS = (
 )
 THEME = ("[PST]: ", "[togglebutton]: ")  # what the theme itself logs: the colour mode it chose, and so on
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-sys.path.insert(0, str(ROOT / "tools"))
-from browser import find  # noqa: E402
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hssl.worlds.textures import TEXTURES, Latents, gradient_edge, noise
+from hssl.worlds.textures import TEXTURES, Dial, Latents, Texture, draw_gradient_edge, gradient_edge, noise
 
 
 def seeded(seed=0):
@@ -43,20 +43,31 @@ def test_every_dial_shows(name, dial):
 
 
 def test_half_way_over_the_edge_colours_are_half_mixed():
-    shown = middle(gradient_edge, angle=0.0, position=0.0, ramp=0.0, hue_1=0.0, hue_2=0.5, width=-1.5)
-    picture = gradient_edge.render(shown, 65)[0]
+    shown = {"angle": 0.0, "position": 0.0, "taper": 0.0, "ramp_1": 0.0, "ramp_2": 0.0, "hue_1": 0.0, "hue_2": 0.5}
+    picture = gradient_edge.render(middle(gradient_edge, width=-1.5, **shown), 65)[0]
     torch.testing.assert_close(picture[:, 32, 32], (picture[:, 32, 0] + picture[:, 32, 64]) / 2, atol=1e-3, rtol=0)
     share = (picture[0, 32] - picture[0, 32, 0]) / (picture[0, 32, 64] - picture[0, 32, 0])
     x = (torch.arange(65) + 0.5) / 65 - 0.5
     torch.testing.assert_close(share, torch.sigmoid(x / 10**-1.5), atol=1e-4, rtol=0)
 
 
+def test_the_edge_is_sharper_at_one_end():
+    shown = {"angle": 0.0, "position": 0.0, "width": -1.2, "ramp_1": 0.0, "ramp_2": 0.0}
+    picture = gradient_edge.render(middle(gradient_edge, taper=1.5, **shown), 64)[
+        0, 0
+    ]  # the edge runs from top to bottom
+    steepest = picture.diff(dim=1).abs().amax(1)
+    assert steepest[0] > 5 * steepest[-1]
+
+
 def test_two_names_of_one_picture():
-    """Turned by half a circle with sides and colours exchanged, an edge is the same: the mixing is not invertible."""
-    shown = {"position": 0.1, "ramp": 0.4, "hue_1": 0.1, "hue_2": 0.6}
-    other = {"position": -0.1, "ramp": -0.4, "hue_1": 0.6, "hue_2": 0.1}
-    first, second = middle(gradient_edge, angle=1.0, **shown), middle(gradient_edge, angle=1.0 + torch.pi, **other)
-    torch.testing.assert_close(gradient_edge.render(first, 32), gradient_edge.render(second, 32), atol=1e-4, rtol=0)
+    """Turned by half a circle with sides exchanged, an edge is the same, if both sides may have either colour."""
+    both = {"hue_1": Dial(0.0, 0.8, "turns"), "hue_2": Dial(0.0, 0.8, "turns")}
+    edge = Texture({**gradient_edge.dials, **both}, draw_gradient_edge)
+    shown = {"position": 0.1, "taper": 1.0, "ramp_1": 0.4, "ramp_2": -0.2, "hue_1": 0.1, "hue_2": 0.6}
+    other = {"position": -0.1, "taper": -1.0, "ramp_1": 0.2, "ramp_2": -0.4, "hue_1": 0.6, "hue_2": 0.1}
+    first, second = middle(edge, angle=1.0, **shown), middle(edge, angle=1.0 + torch.pi, **other)
+    torch.testing.assert_close(edge.render(first, 32), edge.render(second, 32), atol=1e-4, rtol=0)
 
 
 def test_the_spectrum_of_noise_falls_as_its_exponent_says():

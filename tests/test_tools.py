@@ -1,13 +1,9 @@
 """tools/run.py: a notebook, its numbers and its run time are stored together or not at all."""
 
 import json
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import run
 
 CELL = """```{{code-cell}} ipython3

@@ -9,7 +9,6 @@ tangent plane of the nearest one close by, to the point itself farther off.
 """
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,10 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from hssl.worlds.scenes import CLASSES  # noqa: E402
-from hssl.worlds.tracing import EXTENT, FARTHEST  # noqa: E402
+from hssl.worlds.scenes import CLASSES
+from hssl.worlds.tracing import EXTENT, FARTHEST
 
+ROOT = Path(__file__).resolve().parents[1]
 RESOLUTION, FINER = 64, 2
 FILE = ROOT / "hssl" / "worlds" / "shapes.npz"
 Point = tuple[float, float, float]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hssl.worlds.scenes import hue_to_rgb
+from hssl.worlds.shading import hue_to_rgb
 
 LEAVES = 300  # at most, in a picture of dead leaves
 HARMONICS = 5  # of a blob's outline
@@ -91,13 +91,12 @@ class Texture:
 
 
 def draw_gradient_edge(dials, seeds, x, y):
-    """Two colours, each with a ramp of brightness, and a straight boundary that is sharp or diffuse."""
+    """Two colours, each with a ramp of brightness, and a straight boundary, sharper at one end than at the other."""
     along = x * dials["angle"].cos() + y * dials["angle"].sin() - dials["position"]
     across = y * dials["angle"].cos() - x * dials["angle"].sin()
-    share = torch.sigmoid(along / 10 ** dials["width"])[:, None]  # of the first colour
-    ramp = 1 + dials["ramp"] * across
-    first, second = _colour(dials["hue_1"]), _colour(dials["hue_2"])
-    return (share * first + (1 - share) * second) * ramp[:, None]
+    share = torch.sigmoid(along / 10 ** (dials["width"] + dials["taper"] * across))[:, None]  # of the first colour
+    first, second = (_colour(dials[f"hue_{i}"]) * (1 + dials[f"ramp_{i}"] * across)[:, None] for i in (1, 2))
+    return share * first + (1 - share) * second
 
 
 def draw_blob(dials, seeds, x, y):
@@ -158,15 +157,18 @@ def _noise(seeds: Tensor, shape: tuple[int, ...], *, normal: bool = True) -> Ten
 _SOFTNESS = Dial(-2.6, -0.8, "log₁₀ picture widths")
 _HUE = Dial(0.0, 5 / 6, "turns")
 
-#: Width of the boundary, its place and direction, two colours, and how much each side brightens along the edge.
+#: Direction and place of the boundary, its width half way and how much wider it grows along itself, the ramp of either
+#: side along the boundary, and a warm and a cold colour: since no colour is both, no picture has two names.
 gradient_edge = Texture(
     {
         "angle": Dial(0.0, 2 * math.pi, "radians"),
         "position": Dial(-0.25, 0.25, "picture widths"),
-        "width": Dial(-2.6, -0.4, "log₁₀ picture widths"),
-        "ramp": Dial(-1.0, 1.0, "relative brightness a picture width"),
-        "hue_1": _HUE,
-        "hue_2": _HUE,
+        "width": Dial(-2.0, -0.7, "log₁₀ picture widths"),
+        "taper": Dial(-1.5, 1.5, "log₁₀ of the width, a picture width"),
+        "ramp_1": Dial(-0.8, 0.8, "relative brightness, a picture width"),
+        "ramp_2": Dial(-0.8, 0.8, "relative brightness, a picture width"),
+        "hue_1": Dial(0.0, 0.3, "turns"),
+        "hue_2": Dial(0.4, 0.8, "turns"),
     },
     draw_gradient_edge,
 )

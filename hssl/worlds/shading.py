@@ -1,0 +1,179 @@
+"""What the latents of `scenes` look like: camera, places, lights and colours, and how ground and object are shaded.
+
+How rays meet a shape is left to `tracing`.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from hssl.worlds.tracing import REACH, baked, unit
+
+POSITION = (0.6, 0.6, 0.3)  # world units at latent 1, around the point ALOFT
+ALOFT = (0.0, 0.0, 1.75)
+CAMERA, TARGET, FIELD_OF_VIEW = (0.0, -6.0, 4.6), (0.0, 0.0, 1.2), 29.0  # world units; degrees
+KEY = (-2.5, -4.0, 9.0)  # the white light that never moves
+SPOT_RADIUS, SPOT_HEIGHT = 3.2, 6.0  # of the circle that the spotlight runs on
+CONE = (0.968, 0.976)  # cosine at the outer and inner rim of the spotlight's cone
+HUES = 5 / 6  # share of the colour circle that a hue runs over: no two latents draw the same colour
+
+
+class View:
+    """The camera: where its rays meet the ground, a point a pixel, and its rays, supersampled."""
+
+    def __init__(self, size: int, supersampling: int, device: torch.device):
+        self.size, self.supersampling = size, supersampling
+        self.camera = torch.tensor(CAMERA, device=device)
+        forward = torch.tensor(TARGET, device=device) - self.camera
+        forward = forward / forward.norm()
+        right = torch.linalg.cross(forward, torch.tensor([0.0, 0.0, 1.0], device=device))
+        right = right / right.norm()
+        up = torch.linalg.cross(right, forward)
+
+        def rays(n: int) -> Tensor:  # shape (n², 3), row by row from the top left
+            at = ((torch.arange(n, device=device) + 0.5) / n * 2 - 1) * math.tan(math.radians(FIELD_OF_VIEW / 2))
+            y, x = torch.meshgrid(-at, at, indexing="ij")
+            rays = (forward + x[..., None] * right + y[..., None] * up).view(-1, 3)
+            return rays / rays.norm(dim=1, keepdim=True)
+
+        coarse = rays(size)
+        self.ground = self.camera - coarse * (self.camera[2] / coarse[:, 2:])  # (pixels, 3)
+        self.rays = rays(size * supersampling)  # (pixels · supersampling², 3)
+        row, column = torch.meshgrid(*2 * [torch.arange(size * supersampling, device=device)], indexing="ij")
+        self.pixel = (row // supersampling * size + column // supersampling).view(-1)  # of each ray
+
+
+class Scene:
+    """What the latents mean: places in world units, rotations, linear RGB colours; a row a scene."""
+
+    def __init__(self, labels: Tensor, values: Tensor):
+        to = values.new_tensor
+        self.shapes = baked(values.device)
+        self.start = self.shapes.start(labels)
+        self.centre = values[:, :3] * to(POSITION) + to(ALOFT)  # (b, 3)
+        self.rotation = rotations(values[:, 3:6] * math.pi / 2)  # (b, 3, 3), from the shape's frame to the world's
+        angle = values[:, 6] * math.pi / 2
+        height = torch.full_like(angle, SPOT_HEIGHT)
+        self.spot = torch.stack([SPOT_RADIUS * angle.sin(), -SPOT_RADIUS * angle.cos(), height], 1)
+        aim = torch.cat([0.35 * self.centre[:, :2], torch.zeros_like(self.centre[:, 2:])], 1) - self.spot
+        self.axis = aim / aim.norm(dim=1, keepdim=True)  # the spotlight follows the object a little
+        self.key = to(KEY).expand_as(self.spot)
+        hues = (values[:, 7:] + 1) / 2 * HUES
+        self.object = hue_to_rgb(hues[:, 0], saturation=0.92, value=0.95)
+        self.light = hue_to_rgb(hues[:, 1], saturation=0.75, value=1.0)
+        self.background = hue_to_rgb(hues[:, 2], saturation=0.55, value=0.42)
+
+    def spotlight(self, towards: Tensor, axis: Tensor) -> Tensor:
+        """Strength of the spotlight, of vectors from light to point and its axis, shape (..., 3)."""
+        distance = towards.norm(dim=-1)
+        return smoothstep(*CONE, (towards * axis).sum(-1) / distance) * (6.5 / distance) ** 2
+
+    def to_shape(self, vectors: Tensor, image: Tensor) -> Tensor:
+        """Vectors (n, 3) of the world in the frame of their image's shape, in three rows: shape (3, n)."""
+        return torch.einsum("ni,nij->jn", vectors, self.rotation[image])
+
+
+def shade(scene: Scene, view: View, with_object: bool) -> Tensor:
+    """Pictures, shape (b, 3, size, size), in [0, 1]."""
+    picture = _shade_ground(scene, view, with_object)  # (b, pixels, 3), linear light
+    if with_object:
+        colour, coverage = _shade_object(scene, view)
+        picture = picture * (1 - coverage) + colour
+    picture = picture.clamp(1e-5, 1) ** (1 / 2.2)
+    return picture.view(-1, view.size, view.size, 3).permute(0, 3, 1, 2)
+
+
+def _shade_ground(scene: Scene, view: View, with_object: bool) -> Tensor:
+    key = unit((view.ground - scene.key[0]).T)  # (3, pixels), from light to ground
+    diffuse = -0.62 * key[2] / (1 + (view.ground**2).sum(1) / 81)
+    towards = view.ground - scene.spot[:, None]  # (b, pixels, 3)
+    cone = scene.spotlight(towards, scene.axis[:, None]) * scene.spot[:, 2:] / towards.norm(dim=-1)
+    if with_object:
+        diffuse = diffuse * _ground_shadow(scene, view, scene.key, cone >= 0, hardness=12.0)
+        cone = cone * _ground_shadow(scene, view, scene.spot, cone > 1e-3, hardness=18.0)
+    light = (0.22 + diffuse)[..., None] + 1.15 * cone[..., None] * scene.light[:, None]
+    return scene.background[:, None] * light
+
+
+def _ground_shadow(scene: Scene, view: View, light: Tensor, where: Tensor, *, hardness: float) -> Tensor:
+    """Share of a light, at (b, 3), that reaches each point of the ground, shape (b, pixels)."""
+    to_light, to_centre = light[:, None] - view.ground, scene.centre[:, None] - view.ground  # (b, pixels, 3)
+    to_light = to_light / to_light.norm(dim=-1, keepdim=True)
+    along = (to_light * to_centre).sum(-1)
+    nearest = ((to_centre**2).sum(-1) - along**2).clamp_min(0).sqrt()  # how near the ray passes by the centre
+    image, pixel = (where & (nearest < 1.15 * REACH) & (along > 0)).nonzero(as_tuple=True)
+    along, nearest = along[image, pixel], nearest[image, pixel]
+    origin = scene.to_shape(-to_centre[image, pixel], image)
+    first = (along - ((1.15 * REACH) ** 2 - nearest**2).sqrt()).clamp_min(0.02)
+    direction = scene.to_shape(to_light[image, pixel], image)
+    share = scene.shapes.visible(origin, direction, first, scene.start[image], hardness=hardness)
+    result = torch.ones_like(where, dtype=light.dtype)
+    result[image, pixel] = 1 - (1 - share) * (1 - smoothstep(0.95, 1.15, nearest))
+    return result
+
+
+def _shade_object(scene: Scene, view: View) -> tuple[Tensor, Tensor]:
+    """The object's light, shape (b, pixels, 3), already weighted by its coverage, shape (b, pixels, 1)."""
+    origin = view.camera - scene.centre
+    along = origin @ view.rays.T  # (b, rays)
+    discriminant = along**2 - (origin**2).sum(1, keepdim=True) + REACH**2
+    image, ray = (discriminant > 0).nonzero(as_tuple=True)  # these pass through the sphere around the shape
+    half, along = discriminant[image, ray].sqrt(), along[image, ray]
+    o = (origin[:, None] @ scene.rotation)[:, 0].T[:, image]  # (3, rays), in the shape's frame
+    d = (scene.rotation.mT @ view.rays.T).transpose(0, 1)[:, image, ray]
+    hit, depth = scene.shapes.trace(o, d, -along - half, -along + half, scene.start[image])
+    image, ray = image[hit], ray[hit]
+    point = o[:, hit] + depth * d[:, hit]  # (3, hits), in the shape's frame
+    light = _light_on_object(scene, point, view.rays[ray], image)
+    samples = torch.cat([light.clamp_max(1.2), torch.ones_like(light[:, :1])], 1) / view.supersampling**2
+    pixels = view.size**2
+    total = samples.new_zeros(len(scene.centre) * pixels, 4)
+    total.index_add_(0, image * pixels + view.pixel[ray], samples)
+    return total.view(-1, pixels, 4).split([3, 1], dim=2)
+
+
+def _light_on_object(scene: Scene, point: Tensor, ray: Tensor, image: Tensor) -> Tensor:
+    """Linear RGB, shape (hits, 3): sky, bounce from the ground, key light and spotlight with their highlights."""
+    grid, shapes = scene.start[image], scene.shapes
+    normal = shapes.normal(point, grid)
+    world = torch.einsum("nij,jn->ni", scene.rotation[image], point)
+    world, up = world + scene.centre[image], torch.einsum("nij,jn->ni", scene.rotation[image], normal)
+    open_sky = (shapes.distance(point + 0.16 * normal, grid) / 0.16).clamp(0, 1)  # ambient occlusion
+    above, first = point + 2 * shapes.voxel * normal, torch.full_like(open_sky, 0.02)
+    shaded = []
+    for light, hardness in ((scene.key, 12.0), (scene.spot, 12.0)):
+        to_light = unit((light[image] - world).T).T
+        share = shapes.visible(above, scene.to_shape(to_light, image), first, grid, hardness=hardness)
+        facing = (up * to_light).sum(1).clamp_min(0)
+        gloss = (up * unit((to_light - ray).T).T).sum(1).clamp_min(0) ** 28
+        shaded.append((facing * share, gloss * share))
+    (key, key_gloss), (spot, spot_gloss) = shaded
+    cone, spot_colour = scene.spotlight(world - scene.spot[image], scene.axis[image]), scene.light[image]
+    bounce = scene.background[image] * (0.35 * (0.5 - 0.5 * up[:, 2]) * open_sky)[:, None]
+    white = ((0.20 + 0.12 * up[:, 2]) * open_sky + 0.75 * key)[:, None]
+    matt = scene.object[image] * (white + bounce + (1.1 * spot * cone)[:, None] * spot_colour)
+    return matt + (0.16 * key_gloss)[:, None] + (0.25 * spot_gloss * cone)[:, None] * spot_colour
+
+
+def rotations(angles: Tensor) -> Tensor:
+    """Rotation matrices R_z(γ) R_y(β) R_x(α), shape (n, 3, 3), of angles (α, β, γ) in radians, shape (n, 3)."""
+    (ca, cb, cg), (sa, sb, sg) = angles.cos().T, angles.sin().T
+    rows = [
+        torch.stack([cg * cb, cg * sb * sa - sg * ca, cg * sb * ca + sg * sa], 1),
+        torch.stack([sg * cb, sg * sb * sa + cg * ca, sg * sb * ca - cg * sa], 1),
+        torch.stack([-sb, cb * sa, cb * ca], 1),
+    ]
+    return torch.stack(rows, 1)
+
+
+def hue_to_rgb(hue: Tensor, *, saturation: float, value: float) -> Tensor:
+    """RGB, shape (n, 3), of hues in turns, shape (n,)."""
+    k = (hue[:, None] * 6 + hue.new_tensor([5.0, 3.0, 1.0])) % 6
+    return value * (1 - saturation * torch.minimum(k, 4 - k).clamp(0, 1))
+
+
+def smoothstep(low: float, high: float, x: Tensor) -> Tensor:
+    """0 below `low`, 1 above `high`, a cubic between."""
+    t = ((x - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
