@@ -51,6 +51,14 @@ def test_half_way_over_the_edge_colours_are_half_mixed():
     torch.testing.assert_close(share, torch.sigmoid(x / 10**-1.5), atol=1e-4, rtol=0)
 
 
+def test_targets_are_dials_and_points_on_the_circle():
+    found = gradient_edge.targets(middle(gradient_edge, 2, angle=torch.pi / 2, hue_1=0.25, width=-1.5))
+    assert list(found) == list(gradient_edge.dials)
+    for name, wanted in (("angle", [1.0, 0.0]), ("hue_1", [1.0, 0.0]), ("width", [-1.5])):
+        torch.testing.assert_close(found[name], torch.tensor([wanted, wanted]), atol=1e-6, rtol=0)
+    assert TEXTURES["dead_leaves"].targets(middle(TEXTURES["dead_leaves"]))["hue_spread"].shape == (1, 1)
+
+
 def test_the_edge_is_sharper_at_one_end():
     shown = {"angle": 0.0, "position": 0.0, "width": -1.2, "ramp_1": 0.0, "ramp_2": 0.0}
     picture = gradient_edge.render(middle(gradient_edge, taper=1.5, **shown), 64)[

@@ -72,6 +72,15 @@ class Texture:
         dials = {name: column[:, None, None] for name, column in zip(self.dials, values.T, strict=True)}
         return self.draw(dials, seeds, x, y).clamp(0, 1)
 
+    def targets(self, latents: Latents) -> dict[str, Tensor]:
+        """What a probe is asked for, by dial: angles and hues as sine and cosine, others as they are; shape (n, k)."""
+        turns = {"radians": 1.0, _CIRCLE: 2 * math.pi}
+        found = {}
+        for (name, dial), column in zip(self.dials.items(), latents.values.T, strict=True):
+            turn = column * turns.get(dial.unit, 0.0)
+            found[name] = torch.stack([turn.sin(), turn.cos()], 1) if dial.unit in turns else column[:, None]
+        return found
+
     def _bounds(self) -> list[tuple[float, float]]:
         return [(dial.low, dial.high) for dial in self.dials.values()]
 
@@ -154,8 +163,9 @@ def _noise(seeds: Tensor, shape: tuple[int, ...], *, normal: bool = True) -> Ten
     return torch.stack(draws).to(seeds.device)
 
 
+_CIRCLE = "turns of the colour circle"
 _SOFTNESS = Dial(-2.6, -0.8, "log₁₀ picture widths")
-_HUE = Dial(0.0, 5 / 6, "turns")
+_HUE = Dial(0.0, 5 / 6, _CIRCLE)
 
 #: Direction and place of the boundary, its width half way and how much wider it grows along itself, the ramp of either
 #: side along the boundary, and a warm and a cold colour: since no colour is both, no picture has two names.
@@ -167,8 +177,8 @@ gradient_edge = Texture(
         "taper": Dial(-1.5, 1.5, "log₁₀ of the width, a picture width"),
         "ramp_1": Dial(-0.8, 0.8, "relative brightness, a picture width"),
         "ramp_2": Dial(-0.8, 0.8, "relative brightness, a picture width"),
-        "hue_1": Dial(0.0, 0.3, "turns"),
-        "hue_2": Dial(0.4, 0.8, "turns"),
+        "hue_1": Dial(0.0, 0.3, _CIRCLE),
+        "hue_2": Dial(0.4, 0.8, _CIRCLE),
     },
     draw_gradient_edge,
 )
