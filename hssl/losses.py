@@ -5,7 +5,7 @@ What a batch of pairs is, is left to the worlds; how the loss is minimised, to `
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, normalize, softplus
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
 
@@ -48,12 +48,104 @@ def info_nce(
     Source: van den Oord et al. 2018, eq. 4. Taught in: content_style, "The objective".
     """
     _check_pair(anchors, positives, least=2)
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature: wanted a finite number > 0, got {temperature}")
+    _check_temperature(temperature)
     logits = similarity_matrix(anchors, positives, similarity) / temperature
     target = torch.arange(len(logits), device=logits.device)
     loss = cross_entropy(logits, target)
     return (loss + cross_entropy(logits.T, target)) / 2 if symmetric else loss
+
+
+def debiased_info_nce(
+    anchors: Tensor,
+    positives: Tensor,
+    *,
+    temperature: float = 1.0,
+    positive_rate: float,
+    similarity: str = "cosine",
+) -> Tensor:
+    """InfoNCE that takes off what the false negatives among the others of the batch add to the denominator.
+
+    The sum S over the N = batch − 1 others becomes (S − positive_rate · N · e^positive) / (1 − positive_rate): what N
+    true negatives would give, if false ones look like the positive. It is held at N times the least possible term:
+    e^(−1/temperature) for the cosine; other similarities have no least value, so there the anchor's least one counts.
+
+    Args:
+        anchors, positives: embeddings, shape (batch, dim); row i of both is a pair.
+        temperature: softmax temperature, dimensionless, > 0.
+        positive_rate: share of the others that belong with the anchor in truth, 0 ≤ rate < 1; 0 gives `info_nce`.
+        similarity: "cosine", "dot", or "euclidean" (minus the squared distance).
+    Returns:
+        Mean loss in nats, shape (); log(batch) when all embeddings coincide.
+    Raises:
+        ValueError, TypeError: as `info_nce`, and a positive_rate outside [0, 1).
+    Source: Chuang et al. 2020, eq. 8, with one positive (M = 1).
+    """
+    _check_pair(anchors, positives, least=2)
+    _check_temperature(temperature)
+    if not 0 <= positive_rate < 1:
+        raise ValueError(f"positive_rate: wanted 0 ≤ rate < 1, got {positive_rate}")
+    logits = similarity_matrix(anchors, positives, similarity) / temperature
+    top = logits.detach().amax(1)  # taken off, so that nothing overflows
+    own = (logits.diagonal() - top).exp()
+    others = len(logits) - 1
+    itself = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    total = (logits - top[:, None]).exp().masked_fill(itself, 0).sum(1)
+    least = torch.full_like(top, -1 / temperature) if similarity == "cosine" else logits.detach().amin(1)
+    true = (total - positive_rate * others * own) / (1 - positive_rate)
+    floor = others * (least - top).exp()
+    return ((own + torch.where(true < floor, floor, true)).log() + top - logits.diagonal()).mean()
+
+
+def masked_info_nce(similarities: Tensor, positive: Tensor, negative: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Tell every positive from all negatives of the same anchor, where masks say which is which.
+
+    Args:
+        similarities: of anchors (rows) to candidates, shape (n, m).
+        positive, negative: shape (n, m), bool; a pair may be in neither, but not in both.
+        temperature: softmax temperature, dimensionless, > 0.
+    Returns:
+        Mean over all positive pairs, in nats, shape (); an anchor without a positive has no part in it, and a pair
+        without negatives adds 0. Without any positive it is 0, with gradients of 0: a rule may die, not the run.
+    Raises:
+        ValueError: shapes differ, a pair in both masks, temperature <= 0, or NaN.
+        TypeError: similarities are no floating-point tensor, or masks not bool.
+    Source: after Khosla et al. 2020, eq. 2; here the denominator holds no other positive, and every pair weighs
+        the same.
+    """
+    _check_temperature(temperature)
+    _check_critic("similarities", similarities, ndim=2)
+    for name, mask in (("positive", positive), ("negative", negative)):
+        if mask.dtype != torch.bool:
+            raise TypeError(f"{name}: wanted a bool mask, got {mask.dtype}")
+        if mask.shape != similarities.shape:
+            raise ValueError(f"{name}: wanted shape {tuple(similarities.shape)}, got {tuple(mask.shape)}")
+    if (positive & negative).any():
+        raise ValueError("positive, negative: some pairs are in both masks")
+    if not positive.any():
+        return similarities.sum() * 0
+    logits = similarities / temperature
+    against = logits.masked_fill(~negative, -torch.inf).logsumexp(1, keepdim=True)
+    return softplus(against - logits)[positive].mean()
+
+
+def density_ratio(joint: Tensor, product: Tensor) -> Tensor:
+    """Tell pairs that were seen together from pairs drawn independently: logistic regression on a critic.
+
+    The best critic is log p(x, y) / p(x)p(y), with no free constant, as many pairs as there may be of either.
+
+    Args:
+        joint: the critic's values for pairs seen together, shape (n,).
+        product: for pairs drawn independently, shape (m,).
+    Returns:
+        Cross-entropy in nats, both kinds weighing the same, shape (); guessing gives log 2.
+    Raises:
+        ValueError: another shape, no pairs, or NaN.
+        TypeError: not floating-point tensors.
+    Source: Gutmann & Hyvärinen 2010, with independent pairs for the noise.
+    """
+    _check_critic("joint", joint, ndim=1)
+    _check_critic("product", product, ndim=1)
+    return (softplus(-joint).mean() + softplus(product).mean()) / 2
 
 
 def alignment(anchors: Tensor, positives: Tensor) -> Tensor:
@@ -72,8 +164,7 @@ def uniformity(embeddings: Tensor, *, temperature: float = 1.0) -> Tensor:
     Source: Wang & Isola 2020, eq. 5. Taught in: content_style, "Without uniformity".
     """
     _check_pair(embeddings, embeddings, least=2)
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature: wanted a finite number > 0, got {temperature}")
+    _check_temperature(temperature)
     distances = torch.pdist(embeddings) ** 2
     return (-distances / temperature).logsumexp(0) - torch.log(torch.tensor(float(len(distances))))
 
@@ -90,3 +181,17 @@ def _check_pair(anchors: Tensor, positives: Tensor, least: int) -> None:
         raise ValueError(f"anchors: wanted a batch of at least {least} embeddings, got shape {tuple(anchors.shape)}")
     if torch.isnan(anchors).any() or torch.isnan(positives).any():
         raise ValueError("anchors, positives: there are NaNs among the embeddings; was the learning rate too high?")
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature: wanted a finite number > 0, got {temperature}")
+
+
+def _check_critic(name: str, value: Tensor, ndim: int) -> None:
+    if not (isinstance(value, Tensor) and value.is_floating_point()):
+        raise TypeError(f"{name}: wanted a floating-point tensor, got {getattr(value, 'dtype', type(value))}")
+    if value.ndim != ndim or not value.numel():
+        raise ValueError(f"{name}: wanted {ndim} dimension(s) and at least one value, got shape {tuple(value.shape)}")
+    if not value.isfinite().all():
+        raise ValueError(f"{name}: there are values that are not finite; was the learning rate too high?")

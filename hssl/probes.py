@@ -1,12 +1,13 @@
-"""What can be read off a representation: R² of a factor, linear and by kernel ridge regression; accuracy of a class.
+"""What can be read off a representation: R² of a factor, accuracy of a class, AUC of a score.
 
-Estimators are scikit-learn's; here stands only how they are set up, and what counts as bad input.
+Estimators are scikit-learn's; here stands only how they are set up, and what counts as bad input. Whether a score is
+a probability is left to `calibration`.
 """
 
 import numpy as np
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import r2_score
+from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
@@ -85,6 +86,33 @@ def accuracy(representation, classes, *, labels: int | None = None) -> float:
     return float(model.score(x[half:], y[half:]))
 
 
+def auc(scores, labels) -> float:
+    """Chance that a sample with label 1 scores higher than one with label 0; a tie counts half.
+
+    Args:
+        scores: shape (n,), an array or a tensor; only their order matters.
+        labels: shape (n,), 0 or 1, or bool.
+    Returns:
+        Between 0 and 1; guessing gives 0.5.
+    Raises:
+        ValueError: another shape, differing lengths, values that are not finite, other labels, or only one of them.
+    """
+    scores, labels = scores_and_labels("scores", scores, labels)
+    if labels.all() or not labels.any():
+        raise ValueError("labels: wanted both 0 and 1 among them")
+    return float(roc_auc_score(labels, scores))
+
+
+def scores_and_labels(name: str, scores, labels) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays of shape (n,), float64 and bool; what is wrong with them is raised as a ValueError."""
+    x, y = _as_matrix(name, scores), _as_matrix("labels", labels)
+    if x.shape[1] != 1 or y.shape != x.shape or not len(x):
+        raise ValueError(f"{name}, labels: wanted shape (n,) for both, n ≥ 1; got {x.shape} and {y.shape}")
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(f"labels: wanted 0 or 1, got {y[~np.isin(y, (0, 1))][0]:g}")
+    return x[:, 0], y[:, 0] == 1
+
+
 def _choose_kernel_ridge(x: np.ndarray, y: np.ndarray) -> KernelRidge:
     search = GridSearchCV(KernelRidge(kernel="rbf"), GRID, cv=3, refit=False).fit(x, y)
     return KernelRidge(kernel="rbf", **search.best_params_)
@@ -93,7 +121,7 @@ def _choose_kernel_ridge(x: np.ndarray, y: np.ndarray) -> KernelRidge:
 def _as_matrix(name: str, value) -> np.ndarray:
     value = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     value = value.reshape(-1, 1) if value.ndim == 1 else value
-    if value.ndim != 2 or not np.issubdtype(value.dtype, np.number):
+    if value.ndim != 2 or not (np.issubdtype(value.dtype, np.number) or value.dtype == bool):
         raise ValueError(f"{name}: wanted numbers of shape (n, k), got {value.dtype} of shape {value.shape}")
     if not np.isfinite(value).all():
         raise ValueError(f"{name}: there are values that are not finite")

@@ -8,7 +8,16 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
-from hssl.losses import SIMILARITIES, alignment, info_nce, uniformity
+from hssl.losses import (
+    SIMILARITIES,
+    alignment,
+    debiased_info_nce,
+    density_ratio,
+    info_nce,
+    masked_info_nce,
+    similarity_matrix,
+    uniformity,
+)
 
 
 def embeddings(n=6, dim=4, seed=0):
@@ -106,3 +115,166 @@ def test_bad_input_is_named(a, b, settings, error, message):
 def test_uniformity_wants_a_temperature(temperature):
     with pytest.raises(ValueError, match="temperature"):
         uniformity(GOOD, temperature=temperature)
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("n", [2, 6])
+def test_debiased_without_false_negatives_is_info_nce(similarity, n):
+    a, b = embeddings(n)
+    losses, gradients = [], []
+    for loss, settings in ((info_nce, {}), (debiased_info_nce, {"positive_rate": 0.0})):
+        x = a.clone().requires_grad_()
+        losses.append(loss(x, b, temperature=0.3, similarity=similarity, **settings))
+        gradients.append(torch.autograd.grad(losses[-1], x)[0])
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*gradients)
+
+
+def test_debiased_forgets_false_negatives_that_look_like_the_positive():
+    a = torch.eye(2, dtype=torch.float64).repeat_interleave(
+        2, dim=0
+    )  # of 3 others one is false, the 2 true count for 3
+    wanted = math.log1p(3 * math.exp(-2))
+    assert debiased_info_nce(a, a, temperature=0.5, positive_rate=1 / 3).item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_debiased_comes_near_to_what_labels_would_give():
+    # Eight classes, noisy: the others are of the anchor's class at a known rate.
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(400) % 8
+    a, b = torch.eye(8)[labels] * 3 + torch.randn(2, 400, 8, generator=generator)
+    similarities = similarity_matrix(a, b)
+    same, own = labels[:, None] == labels, torch.eye(400, dtype=torch.bool)
+    true = similarities.exp().masked_fill(same, 0).sum(1) * 399 / 350  # true negatives only, as if there were 399
+    wanted = ((similarities.diagonal().exp() + true).log() - similarities.diagonal()).mean().item()
+    rate = (same & ~own).sum().item() / (400 * 399)
+    assert debiased_info_nce(a, b, positive_rate=rate).item() == pytest.approx(wanted, abs=0.01)
+    assert info_nce(a, b).item() > wanted + 0.05
+
+
+def test_debiased_holds_the_denominator_at_its_least():
+    z = torch.eye(
+        4, dtype=torch.float64
+    )  # others at a cosine of 0; taking off 3 · e² / 2 would leave less than nothing
+    wanted = math.log1p(3 * math.exp(-4))
+    assert debiased_info_nce(z, z, temperature=0.5, positive_rate=0.5).item() == pytest.approx(wanted, rel=1e-9)
+    wanted = math.log1p(3 * math.exp(-2))  # the dot product has no least value but that of the batch
+    assert debiased_info_nce(z, z, temperature=0.5, positive_rate=0.5, similarity="dot").item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.9])
+def test_debiased_of_a_collapse_is_log_of_the_batch(rate):
+    same = torch.ones(7, 3)
+    assert debiased_info_nce(same, same, positive_rate=rate).item() == pytest.approx(math.log(7), rel=1e-5)
+
+
+def test_debiased_survives_a_low_temperature():
+    a, b = embeddings()
+    x = a.float().requires_grad_()
+    loss = debiased_info_nce(x, b.float(), temperature=0.005, positive_rate=0.2)
+    loss.backward()
+    assert loss.isfinite() and x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_debiased_wants_a_rate(rate):
+    with pytest.raises(ValueError, match="positive_rate"):
+        debiased_info_nce(GOOD, GOOD, positive_rate=rate)
+
+
+def test_masked_with_one_positive_each_is_info_nce():
+    a, b = embeddings()
+    one = torch.eye(6, dtype=torch.bool)
+    got = masked_info_nce(similarity_matrix(a, b), one, ~one, temperature=0.3)
+    torch.testing.assert_close(got, info_nce(a, b, temperature=0.3))
+
+
+def test_masked_against_scikit_learn():
+    similarities = embeddings(8, 8)[0]
+    positive = torch.rand(8, 8, generator=torch.Generator().manual_seed(1)) < 0.3
+    negative = ~positive & (torch.rand(8, 8, generator=torch.Generator().manual_seed(2)) < 0.7)
+    wanted = []
+    for i, j in positive.nonzero().tolist():
+        scores = [similarities[i, j].item(), *similarities[i][negative[i]].tolist()]
+        chances = softmax([score / 0.7 for score in scores])
+        wanted.append(log_loss([0], [chances], labels=range(len(scores))) if len(scores) > 1 else 0.0)
+    got = masked_info_nce(similarities, positive, negative, temperature=0.7)
+    assert got.item() == pytest.approx(sum(wanted) / len(wanted), rel=1e-9)
+
+
+def test_masked_leaves_out_what_is_in_neither_mask():
+    similarities = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)
+    positive, negative = torch.zeros(2, 3, 3, dtype=torch.bool)
+    positive[0, 1] = positive[1, 0] = negative[0, 2] = True  # the second anchor has no negative, the third nothing
+    loss = masked_info_nce(similarities, positive, negative)
+    assert loss.item() == pytest.approx(math.log(2) / 2)
+    loss.backward()
+    wanted = torch.tensor([[0, -0.25, 0.25], [0, 0, 0], [0, 0, 0]], dtype=torch.float64)
+    torch.testing.assert_close(similarities.grad, wanted)
+
+
+def test_masked_without_positives_neither_moves_nor_breaks_the_run():
+    similarities = torch.randn(4, 4, requires_grad=True)
+    none = torch.zeros(4, 4, dtype=torch.bool)
+    loss = masked_info_nce(similarities, none, ~none)
+    loss.backward()
+    assert loss.item() == 0 and not similarities.grad.any()
+
+
+BOTH = torch.ones(3, 3, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("similarities", "positive", "negative", "error", "message"),
+    [
+        (torch.zeros(3, 3), BOTH, BOTH, ValueError, "in both masks"),
+        (torch.zeros(3, 3), BOTH[:2], ~BOTH, ValueError, r"positive: wanted shape \(3, 3\), got \(2, 3\)"),
+        (torch.zeros(3, 3), BOTH, BOTH.float(), TypeError, "negative: wanted a bool mask"),
+        (torch.zeros(3), BOTH, ~BOTH, ValueError, "similarities: wanted 2 dimension"),
+        (torch.zeros(3, 3).long(), BOTH, ~BOTH, TypeError, "similarities: wanted a floating-point tensor"),
+        (torch.full((3, 3), torch.nan), BOTH, ~BOTH, ValueError, "not finite"),
+    ],
+)
+def test_bad_masks_are_named(similarities, positive, negative, error, message):
+    with pytest.raises(error, match=message):
+        masked_info_nce(similarities, positive, negative)
+
+
+def test_density_ratio_of_a_guess_is_log_2():
+    assert density_ratio(torch.zeros(5), torch.zeros(3)).item() == pytest.approx(math.log(2))
+
+
+def test_density_ratio_is_balanced_cross_entropy():
+    joint, product = embeddings(5, 3)[0, :, 0], embeddings(5, 3)[1, :3, 0]
+    chances = torch.sigmoid(torch.cat([joint, product])).numpy()
+    weights = [1 / 5] * 5 + [1 / 3] * 3
+    wanted = log_loss([1] * 5 + [0] * 3, chances, sample_weight=weights)
+    assert density_ratio(joint, product).item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_density_ratio_is_least_at_the_log_of_the_ratio():
+    counts = torch.tensor([[6, 1, 2], [1, 4, 2], [3, 0, 5]])
+    n = counts.sum().item()
+    independent = counts.sum(1, keepdim=True) * counts.sum(0)  # sums to n²
+    ratio = (counts * n / independent).double()
+    critic = ratio.clamp(min=1e-9).log().requires_grad_()  # one entry per kind of pair
+    joint = critic.flatten().repeat_interleave(counts.flatten())
+    product = critic.flatten().repeat_interleave(independent.flatten())
+    loss = density_ratio(joint, product)
+    torch.testing.assert_close(torch.autograd.grad(loss, critic)[0], torch.zeros_like(critic), atol=1e-8, rtol=0)
+    assert loss.item() < math.log(2)
+    assert (independent / n**2 * critic.exp()).sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("joint", "product", "error", "message"),
+    [
+        (torch.zeros(0), torch.zeros(3), ValueError, "joint: wanted 1 dimension"),
+        (torch.zeros(3), torch.zeros(3, 1), ValueError, r"product: wanted 1 dimension.*\(3, 1\)"),
+        (torch.zeros(3), torch.zeros(3).long(), TypeError, "product: wanted a floating-point tensor"),
+        (torch.zeros(3) / 0, torch.zeros(3), ValueError, "joint: there are values that are not finite"),
+    ],
+)
+def test_bad_critics_are_named(joint, product, error, message):
+    with pytest.raises(error, match=message):
+        density_ratio(joint, product)

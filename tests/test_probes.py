@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import mannwhitneyu, norm
 from sklearn.linear_model import LinearRegression
 
-from hssl.probes import METHODS, accuracy, r2
+from hssl.probes import METHODS, accuracy, auc, r2
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(800, 3))
@@ -115,3 +116,42 @@ def test_more_labels_tell_more():
 def test_bad_classes_are_named(x, y, settings, error, message):
     with pytest.raises(error, match=message):
         accuracy(x, y, **settings)
+
+
+def test_auc_counts_pairs_in_the_right_order():
+    assert auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]) == 0.75
+    assert auc([1.0, 2.0, 3.0], [0, 0, 1]) == 1
+    assert auc([1.0, 2.0, 3.0], [1, 0, 0]) == 0
+    assert auc([5, 5, 5, 5], [0, 1, 1, 0]) == 0.5  # a tie counts half
+
+
+def test_auc_of_two_gaussians_and_the_rank_sum():
+    labels = np.arange(20_000) % 2
+    scores = np.random.default_rng(0).normal(size=20_000) + labels
+    assert auc(scores, labels) == pytest.approx(norm.cdf(2**-0.5), abs=0.01)
+    ranks = mannwhitneyu(scores[labels == 1], scores[labels == 0]).statistic / 10_000**2
+    assert auc(scores, labels) == pytest.approx(ranks, abs=1e-12)
+
+
+def test_auc_knows_only_the_order():
+    scores, labels = X[:, 0], X[:, 1] > 0
+    assert auc(np.exp(scores) * 3, labels) == auc(scores, labels)
+    assert auc(-scores, labels) == pytest.approx(1 - auc(scores, labels))
+    assert auc(torch.tensor(scores), torch.tensor(labels)) == auc(scores, labels.astype(int))
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        ([1.0, 2.0], [0, 1, 1], r"scores, labels: wanted shape \(n,\) for both"),
+        ([[1.0, 2.0]], [[0, 1]], r"scores, labels: wanted shape \(n,\) for both"),
+        ([], [], r"n ≥ 1"),
+        ([1.0, np.nan], [0, 1], "scores: there are values that are not finite"),
+        ([1.0, 2.0], [1, 1], "labels: wanted both 0 and 1"),
+        ([1.0, 2.0], [0, 2], "labels: wanted 0 or 1, got 2"),
+        ([1.0, 2.0], ["a", "b"], "labels: wanted numbers"),
+    ],
+)
+def test_bad_scores_are_named(scores, labels, message):
+    with pytest.raises(ValueError, match=message):
+        auc(scores, labels)

@@ -1,0 +1,121 @@
+"""Pictures of two regions and the boundary that wanders between them: sharp or diffuse, of pure or of tinged colour.
+
+Where the boundary is, and which way it runs there, is known everywhere; cutting the patches is left to `patches`.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hssl.worlds.shading import hue_to_rgb
+from hssl.worlds.textures import Dial, Latents, Texture
+
+WAVES = 12  #: plane waves that make the coast, and as many that make the tinge of either side
+LONGEST, SHORTEST = 1.6, 0.5  #: their wavelengths, picture widths
+
+
+class Boundary(NamedTuple):
+    """Where the boundary of a coast is, pixel by pixel; shapes (n, size, size)."""
+
+    distance: Tensor  #: to the boundary, picture widths, to first order; positive on land
+    orientation: Tensor  #: of the boundary that is nearest, radians in [0, π): 0 is level
+
+
+def boundary(latents: Latents, size: int = 64) -> Boundary:
+    """Distance and orientation of the boundary at every pixel of a coast.
+
+    Raises:
+        ValueError: as `coast.render`.
+    """
+    coast.render(latents, 8)  # checks
+    at = (torch.arange(size, device=latents.values.device) + 0.5) / size - 0.5
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    distance, dx, dy = _distance(latents.seeds, x, y)
+    return Boundary(distance, torch.atan2(dx, -dy) % math.pi)
+
+
+class Windows(NamedTuple):
+    """Two windows on the boundary of each coast, which do not overlap."""
+
+    rows: Tensor  #: shape (m,), which coast; a coast whose boundary is too short for two has none
+    corners: Tensor  #: shape (m, 2, 2): row and column of the upper left pixel of either
+    orientation: Tensor  #: shape (m, 2), radians in [0, π): of the boundary in the middle of either
+
+
+def shore_windows(latents: Latents, size: int, window: int, generator: torch.Generator) -> Windows:
+    """Choose two windows, `window` pixels wide, whose middle lies on the boundary, for every coast of `size` pixels.
+
+    Raises:
+        ValueError: a window that is odd, or below 4, or too large to stand beside another; no coast has room for two.
+    """
+    if window < 4 or window % 2 or 2 * window > size:
+        raise ValueError(f"window: wanted an even number from 4 to {size // 2}, got {window}")
+    distance, orientation = boundary(latents, size)
+    half, at = window // 2, torch.arange(size, device=distance.device)
+    inner = (at >= half) & (at <= size - half)
+    on = (distance.abs() < 0.7 / size) & inner[:, None] & inner
+    rows = on.flatten(1).any(1).nonzero()[:, 0]
+    first = _choose(on[rows], generator)
+    far = torch.maximum((at[:, None] - first[:, 0, None, None]).abs(), (at - first[:, 1, None, None]).abs()) >= window
+    room = (on[rows] & far).flatten(1).any(1)
+    if not room.any():
+        raise ValueError("latents: no boundary is long enough for two windows; draw more coasts or smaller windows")
+    rows, first = rows[room], first[room]
+    middles = torch.stack([first, _choose(on[rows] & far[room], generator)], 1)
+    return Windows(rows, middles - half, orientation[rows[:, None], middles[..., 0], middles[..., 1]])
+
+
+def _choose(where: Tensor, generator: torch.Generator) -> Tensor:
+    """Row and column, shape (m, 2), of one of the true pixels of each of m masks, each equally likely."""
+    chosen = torch.multinomial(where.flatten(1).float(), 1, generator=generator)[:, 0]
+    return torch.stack([chosen // where.shape[2], chosen % where.shape[2]], 1)
+
+
+def draw_coast(dials, seeds, x, y):
+    """Land and water, each of one hue or of many round it, and a boundary between them of the same width all along."""
+    distance, _, _ = _distance(seeds, x, y)
+    share = torch.sigmoid(distance / 10 ** dials["width"])[:, None]
+    sides = []
+    for i, side in enumerate(("land", "water"), start=1):
+        tinge, _, _ = _waves(seeds, x, y, offset=i, shortest=0.2, longest=0.6)
+        hue = (dials[f"hue_{side}"] + dials["tinge"] * tinge) % 1
+        rgb = hue_to_rgb(hue.flatten(), saturation=0.6, value=0.8)
+        sides.append(rgb.view(len(seeds), *x.shape, 3).permute(0, 3, 1, 2))
+    return share * sides[0] + (1 - share) * sides[1]
+
+
+def _distance(seeds: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Signed distance to the zero line of the waves, to first order, and the direction in which it grows."""
+    value, dx, dy = _waves(seeds, x, y, offset=0, shortest=SHORTEST, longest=LONGEST)
+    steep = torch.hypot(dx, dy).clamp_min(1.0)  # where the waves are flat there is no boundary near
+    return value / steep, dx, dy
+
+
+def _waves(seeds, x, y, *, offset, shortest, longest) -> tuple[Tensor, Tensor, Tensor]:
+    """A sum of plane waves of variance 1, and its gradient; shape (n, h, w) each. Picture i has those of its seed."""
+    draws = []
+    for seed in seeds.tolist():
+        generator = torch.Generator().manual_seed(seed)
+        draws.append(torch.rand(3, 3, WAVES, generator=generator)[offset])
+    direction, length, phase = torch.stack(draws, 1).to(x.device)[..., None]
+    k = 2 * math.pi / (shortest * (longest / shortest) ** length)
+    kx, ky = k * (2 * math.pi * direction).cos(), k * (2 * math.pi * direction).sin()
+    # sin(kx·x + ky·y + phase) is the imaginary part of a product, so a sum of waves is a product of two matrices
+    across = torch.exp(1j * kx * x[0])  # (n, waves, w)
+    down = torch.exp(1j * (ky * y[:, 0] + 2 * math.pi * phase)) * (2 / WAVES) ** 0.5  # (n, waves, h)
+    rows = torch.cat([down, 1j * kx * down, 1j * ky * down], 2)  # the waves and their two slopes
+    return (rows.mT @ across).imag.chunk(3, 1)
+
+
+#: Width of the boundary, how far the hues of either side stray, and a warm and a cold hue.
+coast = Texture(
+    {
+        "width": Dial(-2.2, -1.0, "log₁₀ picture widths"),
+        "tinge": Dial(0.0, 0.08, "turns of the colour circle, standard deviation"),
+        "hue_land": Dial(0.0, 0.3, "turns of the colour circle"),
+        "hue_water": Dial(0.4, 0.8, "turns of the colour circle"),
+    },
+    draw_coast,
+)

@@ -1,0 +1,289 @@
+"""hssl.worlds.figures: areas in closed form, figures whose parts lie where they should, and bad input."""
+
+import math
+
+import pytest
+import torch
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from hssl.worlds.contours import between, log_likelihood_ratio
+from hssl.worlds.figures import (
+    BACKGROUND,
+    PAIRINGS,
+    as_segments,
+    box,
+    draw,
+    draw_bars,
+    four_arms,
+    ring,
+    scrambled,
+    snake,
+)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def links(elements):
+    """The ratio from each element to the next, round to the first."""
+    ratio = log_likelihood_ratio(between(elements.places, elements.orientations))
+    return torch.cat([ratio.diagonal(1), ratio[-1:, 0]])
+
+
+# strokes
+@pytest.mark.parametrize("angle", [0.0, 0.4, math.pi / 4, 2.0])
+def test_a_stroke_covers_its_area(angle):
+    """Length times width and the two round ends, to 1 %."""
+    length, width, size = 1.2, 0.1, 128
+    end = 0.6 * torch.tensor([math.cos(angle), math.sin(angle)])
+    ink, coverage = draw(torch.cat([-end, end]).view(1, 1, 4), size, width)
+    wanted = length * width + math.pi * (width / 2) ** 2
+    assert coverage.sum().item() * (2 / size) ** 2 == pytest.approx(wanted, rel=0.01)
+    assert torch.equal(ink, coverage)
+
+
+def test_a_level_stroke_covers_whole_pixels():
+    """Four pixels high and without its ends 32 long, between pixel edges: the rest is the two ends."""
+    ink, _ = draw(torch.tensor([[[-0.5, 0.0, 0.5, 0.0]]]), 64, 4 * 2 / 64)
+    assert (ink[0, 0, 30:34, 16:48] == 1).all()
+    assert ink[0, 0, :30].sum() == 0 and ink[0, 0, 34:].sum() == 0
+    assert torch.equal(ink[0, 0], ink[0, 0].flip(0)) and torch.equal(ink[0, 0], ink[0, 0].flip(1))
+
+
+def test_y_is_downwards_and_ink_is_the_union():
+    top, right = [-0.5, -0.8, 0.5, -0.8], [0.8, -0.5, 0.8, 0.5]
+    ink, coverage = draw(torch.tensor([[top, right]]), 32, 0.1)
+    assert coverage.shape == (1, 2, 32, 32)
+    assert coverage[0, 0, :8].any() and not coverage[0, 0, 8:].any()
+    assert coverage[0, 1, :, 24:].any() and not coverage[0, 1, :, :24].any()
+    assert torch.equal(ink[:, 0], coverage.amax(1))
+
+
+def test_rows_of_nan_are_left_out_and_a_point_is_a_dot():
+    point = torch.tensor([[0.1, 0.2, 0.1, 0.2]])
+    ink, coverage = draw(torch.stack([point, torch.full((1, 4), math.nan)]), 128, 0.5)
+    assert ink[0].sum().item() * (2 / 128) ** 2 == pytest.approx(math.pi / 16, rel=0.01)
+    assert not ink[1].any() and not coverage[1].any()
+
+
+@pytest.mark.parametrize(
+    ("segments", "settings", "error", "message"),
+    [
+        (torch.zeros(1, 1, 4).int(), {}, TypeError, "segments: wanted a floating-point"),
+        (torch.zeros(1, 4), {}, ValueError, r"segments: .*got shape \(1, 4\)"),
+        (torch.zeros(1, 0, 4), {}, ValueError, "segments: .*not empty"),
+        (torch.full((1, 1, 4), math.inf), {}, ValueError, "segments: wanted finite"),
+        (torch.zeros(1, 1, 4), {"size": 4}, ValueError, "size: wanted"),
+        (torch.zeros(1, 1, 4), {"width": 0.01}, ValueError, "width: wanted at least a pixel"),
+        (torch.zeros(1, 1, 4), {"width": math.nan}, ValueError, "width: wanted"),
+    ],
+)
+def test_bad_strokes_are_named(segments, settings, error, message):
+    with pytest.raises(error, match=message):
+        draw(segments, **settings)
+
+
+# figures
+def test_four_arms_and_their_three_pairings():
+    arms = four_arms(0.7, reach=1.5)
+    torch.testing.assert_close(arms.places[:2] + arms.places[2:], torch.zeros(2, 2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(arms.places.norm(dim=1), torch.full((4,), 1.5))
+    torch.testing.assert_close(arms.orientations, torch.tensor([0.0, 0.7, 0.0, 0.7]), atol=1e-6, rtol=0)
+    assert all(sorted(pairing.flatten().tolist()) == [0, 1, 2, 3] for pairing in PAIRINGS)
+    assert len({frozenset(map(frozenset, pairing.tolist())) for pairing in PAIRINGS}) == 3
+    first, second = arms.groups[PAIRINGS].unbind(-1)
+    assert (first == second).all(1).tolist() == [True, False, False]
+
+
+def crossing(angle):
+    arms = four_arms(angle)
+    ratio = log_likelihood_ratio(between(arms.places, arms.orientations))
+    return torch.softmax(ratio[PAIRINGS[..., 0], PAIRINGS[..., 1]].sum(1), 0)
+
+
+def test_the_squarer_they_cross_the_likelier_are_two_lines():
+    chances = [crossing(angle)[0].item() for angle in (0.3, 0.8, 1.2, math.pi / 2)]
+    assert sorted(chances) == chances
+    right = crossing(math.pi / 2)
+    assert right[0] > 0.9 and right[1].item() == pytest.approx(right[2].item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("n", [3, 8, 11])
+def test_a_ring_is_made_of_tangents(n):
+    elements = ring(n, 2.0)
+    directions = torch.stack([elements.orientations.cos(), elements.orientations.sin()], 1)
+    torch.testing.assert_close((elements.places * directions).sum(1), torch.zeros(n), atol=1e-5, rtol=0)
+    torch.testing.assert_close(elements.places.norm(dim=1), torch.full((n,), 2.0))
+    steps = (elements.places - elements.places.roll(-1, 0)).norm(dim=1)
+    torch.testing.assert_close(steps, torch.full((n,), 4 * math.sin(math.pi / n)))
+    torch.testing.assert_close(links(elements), links(elements)[:1].expand(n), atol=1e-4, rtol=0)
+
+
+def test_closing_a_ring_of_eight_adds_one_link():
+    every = links(ring(8, 1.6 * 8 / (2 * math.pi)))
+    assert every.sum().item() == pytest.approx(29.92, abs=0.01)
+    assert every[:-1].sum().item() == pytest.approx(26.18, abs=0.01)
+
+
+def test_a_box_has_its_elements_on_four_sides():
+    elements = box(4, 3, spacing=1.0)
+    x, y = elements.places.T
+    level = elements.orientations == 0
+    assert len(x) == 14 and level.sum() == 8
+    assert (y[level].abs() == 1.5).all() and (x[~level].abs() == 2).all()
+    steps = (elements.places - elements.places.roll(-1, 0)).norm(dim=1)
+    corners = torch.tensor([3, 6, 10, 13])
+    wanted = torch.ones(14).index_fill(0, corners, math.sqrt(0.5))
+    torch.testing.assert_close(steps, wanted)
+    torch.testing.assert_close(elements.places.sum(0), torch.zeros(2))
+
+
+def test_scrambling_keeps_the_places_and_undoes_the_contour():
+    elements = ring(200, 50.0)
+    other = scrambled(elements, seeded())
+    assert torch.equal(other.places, elements.places) and torch.equal(other.groups, elements.groups)
+    assert torch.equal(other.orientations, scrambled(elements, seeded()).orientations)
+    assert other.orientations.min() >= 0 and other.orientations.max() < math.pi
+    assert links(other).mean() < 0 < links(elements).mean()
+
+
+@pytest.fixture(scope="module")
+def snakes():
+    generator = seeded(1)
+    return [snake(9, generator) for _ in range(300)]
+
+
+def test_a_snake_is_one_contour_in_a_background(snakes):
+    for elements in snakes[:50]:
+        assert elements.groups.tolist() == [0] * 9 + [BACKGROUND] * 72
+        steps = elements.places[:9].diff(dim=0)
+        assert steps.norm(dim=1).max() < 1.6 * 1.5 * math.sqrt(2) + 1e-4
+        turns = torch.atan2(steps[:, 1], steps[:, 0]).diff()
+        assert turns.cos().min() > math.cos(0.7) - 1e-5
+        pairs = between(elements.places, elements.orientations)
+        ends = (pairs.turn - 2 * pairs.azimuth)[[0, 8], [1, 7]]  # of both ends and their neighbours: on a circle
+        assert ends.sin().abs().max() < 1e-5
+    contour = torch.cat([links(elements)[:8] for elements in snakes])
+    others = torch.cat([links(elements)[9:-1] for elements in snakes])
+    assert contour.mean() > 2 and others.mean() < -2
+
+
+def test_places_do_not_tell_which_elements_are_the_snake(snakes):
+    """Distance to the nearest neighbour tells contour from background no better than chance: AUC 0.5 ± 0.04.
+
+    The same for how many lie within two cells. Only elements off the border count, where all have neighbours.
+    """
+    nearest, crowd, label = [], [], []
+    for elements in snakes:
+        distances = torch.cdist(elements.places, elements.places).fill_diagonal_(math.inf)
+        inner = elements.places.abs().amax(1) < 1.6 * 3
+        nearest.append(distances.amin(1)[inner])
+        crowd.append((distances < 3.2).sum(1)[inner])
+        label.append((elements.groups == 0)[inner])
+    label = torch.cat(label)
+    assert label.sum() > 500
+    for score in (nearest, crowd):
+        assert roc_auc_score(label, torch.cat(score)) == pytest.approx(0.5, abs=0.04)
+
+
+def test_every_cell_holds_one_element(snakes):
+    cells = (snakes[0].places / 1.6).round()
+    assert len(cells.unique(dim=0)) == 81
+    assert (snakes[0].places / 1.6 - cells).abs().max() <= 0.25 + 1e-6
+    again = snake(9, seeded(1))
+    assert all(torch.equal(a, b) for a, b in zip(snakes[0], again, strict=True))
+
+
+def test_a_snake_on_a_straight_grid_is_a_straight_line():
+    elements = snake(4, seeded(), jitter=0.0, sharpest=0.1, spacing=1.0)
+    steps = elements.places[:4].diff(dim=0)
+    torch.testing.assert_close(steps, steps[:1].expand(3, 2))
+    heading = math.atan2(steps[0, 1], steps[0, 0]) % math.pi
+    assert (elements.orientations[:4] - heading).sin().abs().max() < 1e-6
+
+
+def test_segments_fit_into_the_frame_and_keep_their_direction():
+    elements = box(5, 3)
+    ends = as_segments(elements, length=1.0)  # the farthest element is 4 from the middle
+    torch.testing.assert_close((ends[:, :2] + ends[:, 2:]) / 2, elements.places * 0.9 / (4 + 1.0 / 2))
+    assert as_segments(ring(4, 1.0), length=9.0).abs().max() <= 0.9
+    along = as_segments(elements, length=1.0, unit=0.1)
+    along = along[:, 2:] - along[:, :2]
+    torch.testing.assert_close(along.norm(dim=1), torch.full((16,), 0.1))
+    torch.testing.assert_close(torch.atan2(along[:, 1], along[:, 0]), elements.orientations)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: four_arms(math.nan), "angle: wanted"),
+        (lambda: four_arms(1.0, 0.0), "reach: wanted"),
+        (lambda: ring(2, 1.0), "n: wanted"),
+        (lambda: ring(5, -1.0), "radius: wanted"),
+        (lambda: box(0, 3), "across: wanted"),
+        (lambda: box(3, 3, math.inf), "spacing: wanted"),
+        (lambda: snake(2, seeded()), "n: wanted a number from 3 to 81"),
+        (lambda: snake(82, seeded()), "n: wanted a number from 3 to 81"),
+        (lambda: snake(9, seeded(), jitter=0.5), "jitter, sharpest: wanted"),
+        (lambda: snake(9, seeded(), sharpest=4.0), "jitter, sharpest: wanted"),
+        (lambda: snake(9, seeded(), grid=3, sharpest=0.1), "no path of 9 elements"),
+        (lambda: as_segments(ring(5, 1.0), length=0.0), "length: wanted"),
+        (lambda: as_segments(ring(5, 1.0), unit=-1.0), "unit: wanted"),
+    ],
+)
+def test_bad_figures_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# bars
+def test_a_bar_is_what_its_formula_says():
+    angles, contrasts = torch.tensor([0.3, 1.9, 4.0]), torch.tensor([-2.0, 0.0, 1.5])
+    bars = draw_bars(angles, contrasts)
+    assert bars.shape == (3, 1, 12, 12) and bars.dtype == torch.float32
+    for bar, angle, contrast in zip(bars[:, 0], angles.tolist(), contrasts.tolist(), strict=True):
+        for row, column in ((0, 0), (5, 6), (3, 8), (11, 2)):
+            x, y = (column + 0.5) / 12 - 0.5, (row + 0.5) / 12 - 0.5
+            axis = x * math.sin(angle) - y * math.cos(angle)
+            wanted = expit(contrast) * math.exp(-((axis / 0.09) ** 2) / 2 - (math.hypot(x, y) / 0.29) ** 2 / 2)
+            assert bar[row, column].item() == pytest.approx(wanted, rel=1e-4, abs=1e-7)
+
+
+def test_bars_turn_and_mirror_exactly():
+    angles, contrasts = torch.linspace(0, 3, 7), torch.linspace(-1, 1, 7)
+    bars = draw_bars(angles, contrasts)
+    torch.testing.assert_close(draw_bars(angles + math.pi, contrasts), bars, atol=1e-5, rtol=0)
+    torch.testing.assert_close(draw_bars(-angles, contrasts), bars.flip(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(draw_bars(angles + math.pi / 2, contrasts), bars.rot90(-1, (2, 3)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(draw_bars(angles, contrasts - 50), bars * 0, atol=1e-5, rtol=0)
+
+
+def test_noise_is_added_with_its_deviation():
+    zeros = torch.zeros(2000)
+    noisy = draw_bars(zeros, zeros, generator=seeded(), noise=0.05) - draw_bars(zeros, zeros)
+    assert noisy.std().item() == pytest.approx(0.05, rel=0.01) and abs(noisy.mean().item()) < 4 * 0.05 / 536
+    again = draw_bars(zeros, zeros, generator=seeded(), noise=0.05) - draw_bars(zeros, zeros)
+    assert torch.equal(noisy, again)
+
+
+GOOD = torch.zeros(3)
+
+
+@pytest.mark.parametrize(
+    ("orientations", "contrasts", "settings", "error", "message"),
+    [
+        (GOOD.int(), GOOD, {}, TypeError, "orientations: wanted a floating-point"),
+        (GOOD, GOOD.int(), {}, TypeError, "contrasts: wanted a floating-point"),
+        (GOOD[:0], GOOD[:0], {}, ValueError, "orientations: .*n ≥ 1"),
+        (GOOD, GOOD[:2], {}, ValueError, "contrasts: wanted finite values"),
+        (GOOD / 0, GOOD, {}, ValueError, "orientations: wanted finite values"),
+        (GOOD, GOOD, {"size": 2}, ValueError, "size: wanted"),
+        (GOOD, GOOD, {"noise": -1.0, "generator": seeded()}, ValueError, "noise, generator: wanted"),
+        (GOOD, GOOD, {"noise": 0.1}, ValueError, "noise, generator: wanted"),
+    ],
+)
+def test_bad_bars_are_named(orientations, contrasts, settings, error, message):
+    with pytest.raises(error, match=message):
+        draw_bars(orientations, contrasts, **settings)
