@@ -1,0 +1,273 @@
+"""Patches on either side of an icon's slash: of one stroke that it cuts, and three controls that only look like it.
+
+All patches are cut from pictures whose slash hides what is beneath it and is then taken away. How similar or how
+probable a pair is, is left to `encoders`; icons and their slashes are those of `icons`.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.ndimage import label
+from torch import Tensor
+
+from hssl.worlds.icons import GOOGLE, across, elements, layers, pixel_centres, slash, unslashed
+from hssl.worlds.strokes import BOX, distance_to, fill, resample, stroke
+
+CONTROLS = ("from_two_icons", "offset_half", "rotated_half")
+SHIFT = 3.0  #: units, along either axis, that the second half of `offset_half` is shifted along the slash
+TURN = 90.0  #: degrees that the second half of `rotated_half` is turned about the middle of its patch, either way
+INK = 0.05  #: a control's second patch has this much more or less ink than the true one, at most
+STEP = 0.1  # units between points of a stroke
+NEAR = 0.3  # units; within it of a line, a point is on the line
+LONGEST_GAP = 6.0  # units
+REACH = 3.5  # units of a stroke that are followed from the gap
+ALIKE = 0.3  # correlation; second patches at the same place that are more alike are no control
+TRIES = 40  # places along a stroke that are tried for a cut
+
+
+class Cut(NamedTuple):
+    """A stroke that a slash cuts: points on it every tenth of a unit, from the gap outwards, in units."""
+
+    below: Tensor  #: shape (k, 2): below the slash
+    above: Tensor  #: shape (l, 2)
+
+
+class Patches(NamedTuple):
+    """Pairs of patches; rows belong together, also those of the controls."""
+
+    first: Tensor  #: shape (m, 1, window, window), ink in [0, 1]
+    second: Tensor  #: same shape
+    offset: Tensor  #: shape (m, 2), x and y from the first to the second, pixels
+    centres: Tensor  #: shape (m, 2, 2): of the first and of the second, x and y, pixels from the upper left corner
+    pictures: Tensor  #: shape (m, 1, size, size): what they are cut from, without the slash
+    slashes: Tensor  #: shape (m, 1, size, size): the ink of the slash
+    bend: Tensor  #: shape (m,), degrees that the true stroke turns from the first centre to the second; 0 is straight
+    icons: list[str]  #: of the first; a name may come more than once
+
+
+def cuts(name: str) -> list[Cut]:
+    """Where the slash cuts a stroke of an icon so that the icon with the slash has one end on either side of a gap.
+
+    Args:
+        name: of `icons.pairs()`, or of `icons.GOOGLE`, whose outlines then count as strokes.
+    """
+    bar, rest, found = slash(name), unslashed(name), []
+    for line in elements(name):
+        points = resample(line, STEP)
+        if torch.equal(line[0], line[-1]):
+            points = torch.cat([points, points[1:]])  # closed: once more round
+        beside, _ = across(points, bar)
+        seen = (distance_to(points, rest) < NEAR) & (beside.abs() > bar.width / 2 + NEAR)
+        change = seen.int().diff().nonzero().flatten() + 1
+        bounds = [0, *change.tolist(), len(points)]
+        for start, end in pairwise(bounds[1:-1]):  # runs with another one on either side
+            once = start <= len(points) // 2 or not torch.equal(line[0], line[-1])
+            if seen[start] or not once or (end - start) * STEP > LONGEST_GAP or beside[start - 1] * beside[end] > 0:
+                continue
+            reach = int(REACH / STEP)
+            before = points[max(bounds[bounds.index(start) - 1], start - reach) : start].flip(0)
+            after = points[end : min(bounds[bounds.index(end) + 1], end + reach)]
+            found.append(Cut(before, after) if beside[end] > 0 else Cut(after, before))
+    return found
+
+
+def across_slash(
+    names,
+    generator: torch.Generator,
+    *,
+    size: int = 64,
+    window: int = 12,
+    controls: tuple[str, ...] = CONTROLS,
+) -> dict[str, Patches]:
+    """Pairs of patches that one stroke joins beneath a slash, and controls matched to them row by row.
+
+    Patches are centred on the stroke, do not overlap, and are not connected, not even by way of the slash. Which side
+    of the slash is the first is drawn by lot. Every control keeps the first patch of its row, and in place of the
+    second has one with ink within 5 % of it, at the same distance to half a pixel, which is not connected either:
+
+    from_two_icons: the second half is that of another icon of `names` with the same slash, at the same place.
+    offset_half: the second half is shifted along the slash, 3 units along either axis, one way or the other.
+    rotated_half: the second half is turned by 90 degrees about the middle of the patch, one way or the other.
+
+    A cut for which all this cannot be found in a number of tries is left out.
+
+    Args:
+        names: of `icons.pairs()`, or `icons.GOOGLE`.
+        size: edge of the pictures, pixels.
+        window: edge of the patches, pixels, even.
+        controls: which ones are wanted.
+    Returns:
+        "same" and the controls, by name.
+    Raises:
+        ValueError: an unknown name or control, both kinds of icons at once, window odd or out of range, or no pair.
+    """
+    _check(names, size, window, controls)
+    icons, rows = [_Icon(name, size) for name in names], []
+    for icon in icons:
+        others = [other.rest for other in icons if other.first_word != icon.first_word and other.has_slash_of(icon)]
+        drawings = {"from_two_icons": torch.stack(others) if others else torch.zeros(0, size, size)}
+        for cut in icon.cuts:
+            sides = _shuffled(torch.arange(2), generator).tolist()
+            found = (_Row(icon, cut, side, window, drawings, generator).draw(controls) for side in sides)
+            row = next(filter(None, found), None)
+            rows += [row] if row else []
+    if not rows:
+        raise ValueError("names: no cut was found for which all controls could be matched")
+    return {kind: _stack([row[kind] for row in rows]) for kind in ("same", *controls)}
+
+
+def connected(patches: Patches, *, with_slash: bool = False) -> Tensor:
+    """Whether ink connects the middles of the two patches in their picture, shape (m,), bool: the baseline that fails.
+
+    Args:
+        with_slash: the slash counts as ink, as if it had the icon's colour.
+    """
+    found = []
+    for picture, bar, centres in zip(patches.pictures, patches.slashes, patches.centres, strict=True):
+        ink = torch.maximum(picture, bar) if with_slash else picture
+        found.append(_are_connected(ink[0], centres))
+    return torch.tensor(found)
+
+
+class _Icon:
+    """What is needed of an icon with a slash, drawn once."""
+
+    def __init__(self, name: str, size: int):
+        self.name, self.size, self.bar, self.cuts = name, size, slash(name), cuts(name)
+        self.first_word = name.removeprefix("baseline-").split("-")[0]
+        parts = layers(name, size)
+        self.cover = parts.slash
+        self.rest = parts.halves.sum(0) if name in GOOGLE else stroke([unslashed(name)], size)[0]
+        beside, _ = across(pixel_centres(size), self.bar)
+        self.seen = (1 - self.cover) * torch.stack([beside < 0, beside > 0])  # of each side, what the slash leaves free
+
+    def has_slash_of(self, other) -> bool:
+        return torch.equal(self.bar.end, other.bar.end)
+
+    def turned(self, about: Tensor) -> Tensor:
+        """The icon without its slash, turned one way and the other about a point in units, shape (2, size, size)."""
+        angle = torch.tensor(TURN).deg2rad()
+        turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+        bar = torch.stack([1.05 * self.bar.start - 0.05 * self.bar.end, 1.05 * self.bar.end - 0.05 * self.bar.start])
+        ways = [[(line - about) @ way + about for line in [bar, *unslashed(self.name)]] for way in (turn, turn.T)]
+        if self.name not in GOOGLE:
+            return stroke([lines for _, *lines in ways], self.size)
+        hidden = stroke([[bar] for bar, *_ in ways], self.size, width=self.bar.width + 0.2)  # one shape with the slash
+        return torch.stack([fill(lines, self.size) for _, *lines in ways]) * (1 - hidden)
+
+
+class _Row:
+    """A true pair at a place along a cut that is drawn by lot, and its controls."""
+
+    def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, drawings: dict[str, Tensor], generator):
+        self.icon, self.side, self.window = icon, side, window  # side 1: the second patch is above the slash
+        self.drawings, self.generator = drawings, generator
+        self.pixel = BOX / icon.size
+        points = (cut.below, cut.above) if side else (cut.above, cut.below)
+        self.corners = [(side / self.pixel - window / 2).round().long() for side in points]  # upper left, of windows
+        self.courses = [torch.atan2(*torch.gradient(side, dim=0)[0].T.flip(0)) for side in points]  # outwards
+
+    def draw(self, controls: tuple[str, ...]) -> dict[str, Patches] | None:
+        """None if there is no place where a true pair and all controls are found."""
+        first, second = self.corners
+        apart = (second[None] - first[:, None]).abs().amax(2)  # overlapping patches would share pixels
+        for i, j in _shuffled((apart >= self.window).nonzero(), self.generator)[:TRIES].tolist():
+            bend = (self.courses[1][j] - self.courses[0][i] - torch.pi).rad2deg()
+            self.bend = ((bend + 180) % 360 - 180).abs()
+            row = {"same": self._pair(first[i], second[j], self.icon.rest[None])}
+            for kind in controls if row["same"] else ():
+                row[kind] = getattr(self, f"_{kind}")(row["same"], first[i], second[j])
+                if row[kind] is None:
+                    break
+            if all(row.values()):
+                return row
+        return None
+
+    def _from_two_icons(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+        return self._pair(a, b, self.drawings["from_two_icons"], true)
+
+    def _rotated_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+        return self._pair(a, b, self.icon.turned((b + self.window / 2) * self.pixel), true)
+
+    def _offset_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+        steps, distance, found = round(SHIFT / self.pixel), (b - a).float().norm(), []
+        for shift in (steps, -steps):
+            drawing = _shifted(self.icon.rest, shift)[None]
+            moved = torch.unique(self.corners[1] + shift, dim=0)
+            near = ((moved - a).float().norm(dim=1) - distance).abs() <= 0.5
+            apart = (moved - a).abs().amax(1) >= self.window
+            found += [self._pair(a, corner, drawing, true) for corner in moved[near & apart]]
+        return min(filter(None, found), key=lambda pair: (pair.second.sum() - true.second.sum()).abs(), default=None)
+
+    def _pair(self, a: Tensor, b: Tensor, drawings: Tensor, true: Patches | None = None) -> Patches | None:
+        """Windows with upper left corners at a and b, the second one from one of the drawings.
+
+        None if no drawing has ink in the middle that is not connected to the first, and can stand beside the true one.
+        """
+        if min(*a, *b) < 0 or max(*a, *b) > self.icon.size - self.window:
+            return None
+        centres = torch.stack([a, b]) + self.window // 2
+        seconds = _window(drawings, b, self.window) * _window(self.icon.seen[self.side], b, self.window)
+        middle = slice(self.window // 2 - 1, self.window // 2 + 1)
+        good = (seconds[:, middle, middle].mean((1, 2)) - (0.5 if self.icon.name in GOOGLE else 1.0)).abs() <= 0.25
+        if true is not None:
+            elsewhere = bool((b - a != true.offset).any())
+            good &= (seconds.sum((1, 2)) / true.second.sum() - 1).abs() <= INK
+            good &= elsewhere | (_correlation(seconds, true.second) < ALIKE)
+        if not good.any():
+            return None
+        first = self.icon.rest * self.icon.seen[1 - self.side]
+        for k in _shuffled(good.nonzero()[:, 0], self.generator).tolist():
+            picture = first + drawings[k] * self.icon.seen[self.side]
+            if not _are_connected(torch.maximum(picture, self.icon.cover), centres):
+                of = self.icon.cover[None], self.bend, self.icon.name
+                patches = _window(first, a, self.window)[None], seconds[k, None]
+                return Patches(*patches, (b - a).float(), centres.float(), picture[None], *of)
+        return None
+
+
+def _window(pictures: Tensor, corner: Tensor, window: int) -> Tensor:
+    x, y = corner.tolist()
+    return pictures[..., y : y + window, x : x + window]
+
+
+def _correlation(patches: Tensor, other: Tensor) -> Tensor:
+    x, y = (each.flatten(1) - each.mean((1, 2))[:, None] for each in (patches, other))
+    return (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp_min(1e-6)
+
+
+def _are_connected(ink: Tensor, centres: Tensor) -> bool:
+    """Whether one component of ink has pixels at both centres; a centre is the corner between four pixels."""
+    parts, _ = label((ink > 0.5).numpy(), structure=np.ones((3, 3)))
+    one, two = (set(parts[y - 1 : y + 1, x - 1 : x + 1].flatten()) - {0} for x, y in centres.long().tolist())
+    return bool(one & two)
+
+
+def _shifted(picture: Tensor, steps: int) -> Tensor:
+    """A picture moved by as many pixels to the right and down, nothing coming in from outside."""
+    moved, kept = torch.zeros_like(picture), len(picture) - abs(steps)
+    to, of = (slice(max(k, 0), max(k, 0) + kept) for k in (steps, -steps))
+    moved[to, to] = picture[of, of]
+    return moved
+
+
+def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _stack(pairs: list[Patches]) -> Patches:
+    *tensors, names = zip(*pairs, strict=True)
+    return Patches(*(torch.stack(tensor) for tensor in tensors), list(names))
+
+
+def _check(names, size, window, controls) -> None:
+    if isinstance(names, str) or not len(names):
+        raise ValueError(f"names: wanted a list of icons, got {names!r}")
+    if len({name in GOOGLE for name in names}) > 1:
+        raise ValueError("names: wanted outlines or filled icons, not both at once")
+    if unknown := set(controls) - set(CONTROLS):
+        raise ValueError(f"controls: wanted some of {', '.join(CONTROLS)}, got {', '.join(sorted(unknown))}")
+    if window % 2 or not 4 <= window <= size // 2:
+        raise ValueError(f"window: wanted an even number from 4 to {size // 2} pixels, got {window}")

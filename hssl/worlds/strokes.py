@@ -1,0 +1,151 @@
+"""Ink of vector drawings: SVG path data as polylines, and how much of each pixel their strokes or insides cover.
+
+Lengths are in the drawing's own units, x to the right and y downwards; what is drawn is left to `icons`.
+"""
+
+import math
+
+import numpy as np
+import torch
+from fontTools.pens.recordingPen import RecordingPen
+from fontTools.svgLib.path import parse_path
+from torch import Tensor
+
+BOX = 24.0  #: edge of a drawing, units
+WIDTH = 2.0  #: of a stroke, units
+TOLERANCE = 0.01  # of a polyline to its curve, units
+LONGEST = 1.5  # units; longer segments are cut, so that each touches few pixels
+
+
+def polylines(path: str) -> list[Tensor]:
+    """The subpaths of SVG path data, as polylines.
+
+    Args:
+        path: the `d` attribute of an SVG path; curves and arcs are welcome.
+    Returns:
+        One polyline a subpath, shape (points, 2), units; a closed one ends where it starts.
+    Raises:
+        ValueError: no path data.
+    """
+    pen, found = RecordingPen(), []
+    try:
+        parse_path(path, pen)
+    except (ValueError, IndexError, TypeError, AssertionError) as error:
+        raise ValueError(f"path: wanted SVG path data, got {path!r}") from error
+    for verb, places in pen.value:
+        places = [complex(*place) for place in places if place is not None]
+        if verb == "moveTo":
+            found.append([places[0]])
+        elif verb == "closePath":
+            found[-1] += found[-1][:1] if found[-1][-1] != found[-1][0] else []
+            found.append([found[-1][0]])  # what follows starts there
+        elif verb != "endPath":
+            found[-1] += _curve([found[-1][-1], *places])
+    found = [np.array(points) for points in found if len(points) > 1]
+    if not found:
+        raise ValueError(f"path: wanted SVG path data that draws something, got {path!r}")
+    return [torch.tensor(np.stack([points.real, points.imag], 1), dtype=torch.float32) for points in found]
+
+
+def stroke(groups: list[list[Tensor]], size: int, *, width: float = WIDTH) -> Tensor:
+    """Draw lines with round caps and joins, a picture for each group of polylines.
+
+    Args:
+        groups: polylines, shape (points, 2) each, units; an empty group gives an empty picture.
+        size: edge of the picture, pixels.
+        width: of the stroke, units.
+    Returns:
+        Share of each pixel that is covered, from the distance of its centre to the line, shape (groups, size, size).
+    Raises:
+        ValueError: a polyline that is no line, size not 8 to 1024, or width <= 0.
+    """
+    _check(groups, size)
+    if not 0 < width <= BOX:
+        raise ValueError(f"width: wanted above 0 and at most {BOX} units, got {width}")
+    pixel = BOX / size
+    start, end, owner = _segments(groups)
+    block = math.ceil((LONGEST + width) / pixel + 1) + 1  # pixels that a segment may touch, along either axis
+    corner = ((start + end) / 2 / pixel - block / 2).round().long()  # (s, 2)
+    x, y = (corner[:, axis, None] + torch.arange(block) for axis in (0, 1))  # (s, block)
+    across = [(grid + 0.5) * pixel - start[:, axis, None] for axis, grid in enumerate((x, y))]
+    distance = _distance(across[0][:, None, :], across[1][:, :, None], *(end - start).T[:, :, None, None])
+    inside = ((x >= 0) & (x < size))[:, None, :] & ((y >= 0) & (y < size))[:, :, None]
+    place = (owner[:, None, None] * size + y[:, :, None]) * size + x[:, None, :]
+    nearest = torch.full((len(groups) * size * size,), torch.inf)
+    nearest.scatter_reduce_(0, place[inside], distance[inside], "amin")
+    return (0.5 + (width / 2 - nearest) / pixel).clamp(0, 1).view(len(groups), size, size)
+
+
+def fill(group: list[Tensor], size: int, *, supersampling: int = 4) -> Tensor:
+    """Share of each pixel that lies inside the closed polylines, by their winding number, shape (size, size).
+
+    Raises:
+        ValueError: a polyline that is no line, or size not 8 to 1024.
+    """
+    _check([group], size)
+    fine = size * supersampling
+    closed = [torch.cat([points, points[:1]]) for points in group]
+    a, b = (torch.cat([points[k : len(points) - 1 + k] for points in closed]) / BOX * fine for k in (0, 1))
+    row = torch.arange(fine) + 0.5
+    turn = (a[:, 1:] <= row).int() - (b[:, 1:] <= row).int()  # 1 where an edge goes down through the row, −1 up
+    edge, at = turn.nonzero().T
+    t = (row[at] - a[edge, 1]) / (b[edge, 1] - a[edge, 1])
+    column = (a[edge, 0] + t * (b[edge, 0] - a[edge, 0]) + 0.5).floor().long().clamp(0, fine)  # the first one beyond
+    winding = torch.zeros(fine, fine + 1, dtype=torch.int32)
+    winding.index_put_((at, column), turn[edge, at].int(), accumulate=True)
+    inside = winding.cumsum(1)[:, :fine] != 0
+    return inside.float().view(size, supersampling, size, supersampling).mean((1, 3))
+
+
+def distance_to(points: Tensor, lines: list[Tensor]) -> Tensor:
+    """Distance from each point, shape (n, 2), to the nearest of the polylines, shape (n,), infinite if none."""
+    if not lines:
+        return torch.full((len(points),), torch.inf)
+    start, end = (torch.cat([line[k : len(line) - 1 + k] for line in lines]) for k in (0, 1))
+    x, y = (points[:, axis, None] - start[:, axis] for axis in (0, 1))  # (n, s)
+    return _distance(x, y, *(end - start).T).amin(1)
+
+
+def resample(line: Tensor, spacing: float) -> Tensor:
+    """Points at equal distances along a polyline, about `spacing` apart, both ends among them, shape (k, 2)."""
+    length = torch.cat([torch.zeros(1), line.diff(dim=0).norm(dim=1).cumsum(0)])
+    at = torch.linspace(0, length[-1].item(), max(2, round(length[-1].item() / spacing) + 1))
+    return torch.from_numpy(np.stack([np.interp(at, length, line[:, axis]) for axis in (0, 1)], 1)).float()
+
+
+def _curve(points: list[complex]) -> list[complex]:
+    """Points on a line or a Bézier curve of degree 2 or 3 after its first one, dense enough for TOLERANCE."""
+    degree = len(points) - 1
+    bend = max((abs(a - 2 * b + c) for a, b, c in zip(points, points[1:], points[2:], strict=False)), default=0.0)
+    pieces = max(1, math.ceil(math.sqrt(degree * (degree - 1) / 8 * bend / TOLERANCE)))
+    t = np.arange(1, pieces + 1) / pieces
+    return list(sum(math.comb(degree, k) * (1 - t) ** (degree - k) * t**k * point for k, point in enumerate(points)))
+
+
+def _segments(groups: list[list[Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Starts, ends and group of all segments, none longer than LONGEST; shapes (s, 2), (s, 2), (s,)."""
+    lines = [(k, line) for k, group in enumerate(groups) for line in group]
+    if not lines:
+        return torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)
+    start, end = (torch.cat([line[k : len(line) - 1 + k] for _, line in lines]) for k in (0, 1))
+    owner = torch.tensor([k for k, _ in lines]).repeat_interleave(torch.tensor([len(line) - 1 for _, line in lines]))
+    pieces = ((end - start).norm(dim=1) / LONGEST).ceil().clamp_min(1).long()
+    which = torch.arange(len(pieces)).repeat_interleave(pieces)
+    nth = torch.arange(len(which)) - (pieces.cumsum(0) - pieces)[which]
+    along = ((end - start) / pieces[:, None])[which]
+    first = start[which] + nth[:, None] * along
+    return first, first + along, owner[which]
+
+
+def _distance(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """Distance of points, given from the start of segments, to those segments that run by (dx, dy)."""
+    t = ((x * dx + y * dy) / (dx**2 + dy**2).clamp_min(1e-12)).clamp(0, 1)
+    return torch.hypot(x - t * dx, y - t * dy)
+
+
+def _check(groups: list[list[Tensor]], size: int) -> None:
+    if not 8 <= size <= 1024:
+        raise ValueError(f"size: wanted 8 to 1024 pixels, got {size}")
+    for line in (line for group in groups for line in group):
+        if line.ndim != 2 or line.shape[1] != 2 or len(line) < 2 or not torch.isfinite(line).all():
+            raise ValueError(f"wanted polylines of finite points, shape (points, 2), got {tuple(line.shape)}")

@@ -1,0 +1,137 @@
+"""hssl.worlds.slashes: true pairs are on one stroke, controls are matched, and baselines see nothing."""
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from hssl.worlds.icons import GOOGLE, held_out_pairs, layers, slash
+from hssl.worlds.slashes import CONTROLS, INK, across_slash, connected, cuts
+from hssl.worlds.strokes import BOX
+
+SIZE, WINDOW = 64, 12
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return across_slash(held_out_pairs()[::4], seeded(), size=SIZE, window=WINDOW)
+
+
+def test_the_slash_cuts_the_lens_of_an_eye_twice():
+    both = [cut for cut in cuts("eye") if min(len(cut.below), len(cut.above)) > 20]
+    assert len(both) == 2
+    for cut in cuts("eye"):
+        assert (cut.below[:, 0] < cut.below[:, 1]).all()
+        assert (cut.above[:, 0] > cut.above[:, 1]).all()
+        assert (cut.below[0] - cut.above[0]).norm() < 6
+
+
+def test_windows_are_cut_from_their_pictures(found):
+    for patches in found.values():
+        assert patches.first.shape == (len(patches.icons), 1, WINDOW, WINDOW)
+        torch.testing.assert_close(patches.centres[:, 1] - patches.centres[:, 0], patches.offset)
+        assert (patches.offset.abs().amax(1) >= WINDOW).all()
+        for i in range(0, len(patches.icons), 9):
+            x, y = (patches.centres[i, 1] - WINDOW / 2).long().tolist()
+            seen = patches.pictures[i, 0, y : y + WINDOW, x : x + WINDOW]
+            assert (patches.second[i, 0] <= seen + 1e-6).all()
+            assert (
+                patches.second[i, 0, WINDOW // 2 - 1 : WINDOW // 2 + 1, WINDOW // 2 - 1 : WINDOW // 2 + 1].mean() > 0.7
+            )
+
+
+def test_a_true_pair_is_of_one_owner_on_either_side(found):
+    true = found["same"]
+    for i, name in enumerate(true.icons):
+        parts = layers(name, SIZE)
+        owners, sides = [], []
+        for x, y in true.centres[i].long().tolist():
+            owners.append(set(parts.owner[y - 1 : y + 1, x - 1 : x + 1].flatten().tolist()) - {-1})
+            sides.append(parts.halves[:, y, x].argmax().item())
+        assert sorted(sides) == [0, 1]
+        assert owners[0] & owners[1], name
+
+
+def test_rows_are_matched(found):
+    true = found["same"]
+    assert len(set(true.icons)) > 30
+    for control in CONTROLS:
+        other = found[control]
+        assert other.icons == true.icons
+        assert torch.equal(other.first, true.first)
+        assert (other.offset.norm(dim=1) - true.offset.norm(dim=1)).abs().max() <= 0.5
+        assert (other.second.sum((1, 2, 3)) / true.second.sum((1, 2, 3)) - 1).abs().max() <= INK + 1e-6
+        changed = (other.second != true.second).flatten(1).any(1) | (other.offset != true.offset).any(1)
+        assert changed.all()
+    for control in ("from_two_icons", "rotated_half"):
+        assert torch.equal(found[control].centres, true.centres)
+
+
+def test_baselines_see_no_difference(found):
+    true = found["same"]
+    scores = {
+        "distance": lambda patches: patches.offset.norm(dim=1),
+        "ink": lambda patches: patches.second.sum((1, 2, 3)),
+        "difference of ink": lambda patches: (patches.first - patches.second).mean((1, 2, 3)).abs(),
+        "component": lambda patches: connected(patches).float(),
+        "component with the slash": lambda patches: connected(patches, with_slash=True).float(),
+    }
+    for control in CONTROLS:
+        for name, score in scores.items():
+            here, there = score(true), score(found[control])
+            truth = [1] * len(here) + [0] * len(there)
+            assert roc_auc_score(truth, torch.cat([here, there])) == pytest.approx(0.5, abs=0.05), (control, name)
+
+
+def test_connected_sees_what_is_connected(found):
+    true = found["same"]
+    same_place = true._replace(centres=true.centres[:, :1].expand(-1, 2, -1))
+    assert connected(same_place).all()
+    assert not connected(true).any()
+    assert connected(true._replace(slashes=torch.ones_like(true.slashes)), with_slash=True).all()
+
+
+def test_the_bend_of_a_circle_is_the_angle_between_its_places():
+    true = across_slash(["circle", "copyright", "clock", "coin"], seeded(), controls=())["same"]
+    places = true.centres * BOX / SIZE - 12
+    on_circle = ((places.norm(dim=2) - 9).abs() < 0.3).all(1)
+    assert on_circle.sum() >= 6
+    a, b = places[on_circle].unbind(1)
+    angle = torch.rad2deg(torch.arccos(torch.nn.functional.cosine_similarity(a, b)))
+    torch.testing.assert_close(true.bend[on_circle], angle, atol=5, rtol=0)
+
+
+def test_the_same_generator_gives_the_same_pairs():
+    first, second = (across_slash(["eye", "bell", "book"], seeded(3), controls=("rotated_half",)) for _ in range(2))
+    assert torch.equal(first["same"].centres, second["same"].centres)
+    assert torch.equal(first["rotated_half"].second, second["rotated_half"].second)
+
+
+def test_filled_icons_have_pairs_on_their_outlines():
+    pairs = across_slash(GOOGLE, seeded(), controls=("offset_half", "rotated_half"))
+    assert set(pairs) == {"same", "offset_half", "rotated_half"}
+    assert "baseline-mic" in pairs["same"].icons
+    bar = slash("baseline-mic")
+    assert bar.width < 2
+    assert (pairs["same"].pictures * (pairs["same"].slashes > 0.99)).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "message"),
+    [
+        ([], {}, "names: wanted a list"),
+        ("eye", {}, "names: wanted a list"),
+        (["eye", "baseline-mic"], {}, "not both at once"),
+        (["eye", "no-such-icon"], {}, "no-such-icon"),
+        (["eye"], {"window": 11}, "window: wanted an even number"),
+        (["eye"], {"window": 40}, "window: wanted an even number"),
+        (["eye"], {"controls": ("mirrored",)}, "controls: wanted some of"),
+        (["eye"], {"controls": ("from_two_icons",)}, "no cut was found"),
+    ],
+)
+def test_bad_input_is_named(names, settings, message):
+    with pytest.raises(ValueError, match=message):
+        across_slash(names, seeded(), **settings)
