@@ -44,6 +44,34 @@ def grid(images: Tensor, size: int, stride: int | None = None) -> Tensor:
     return windows.permute(0, 2, 3, 1, 4, 5)
 
 
+def cut(images: Tensor, rows: Tensor, corners: Tensor, size: int) -> Tensor:
+    """Windows of pictures, wherever they lie.
+
+    Args:
+        images: shape (n, c, height, width).
+        rows: which picture, shape (m,), int64. corners: row and column of the upper left pixel, shape (m, 2), int64.
+        size: edge of the windows, in pixels.
+    Returns:
+        Shape (m, c, size, size), a copy.
+    Raises:
+        ValueError: another shape, a picture that is not there, or a window that reaches out of its picture.
+    """
+    if images.ndim != 4 or rows.ndim != 1 or corners.shape != (len(rows), 2) or not len(rows):
+        raise ValueError(
+            f"images, rows, corners: wanted shapes (n, c, height, width), (m,) and (m, 2), m ≥ 1; got "
+            f"{tuple(images.shape)}, {tuple(rows.shape)} and {tuple(corners.shape)}"
+        )
+    n, _, height, width = images.shape
+    grid_shape(height, width, size)
+    if not ((rows >= 0) & (rows < n)).all():
+        raise ValueError(f"rows: wanted 0 to {n - 1}, got {rows.min()} to {rows.max()}")
+    if (corners < 0).any() or (corners > corners.new_tensor([height - size, width - size])).any():
+        raise ValueError(f"corners: some windows of {size} pixels reach out of a {height}×{width} picture")
+    within = torch.arange(size, device=images.device)
+    down, right = corners[:, 0, None] + within, corners[:, 1, None] + within  # (m, size)
+    return images[rows[:, None, None], :, down[:, :, None], right[:, None]].permute(0, 3, 1, 2)
+
+
 def assemble(patches: Tensor, stride: int | None = None) -> Tensor:
     """The pictures that windows were cut from; where windows overlap, their mean.
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hssl.patches import assemble, centres, constituents, grid, grid_shape, neighbours
+from hssl.patches import assemble, centres, constituents, cut, grid, grid_shape, neighbours
 
 
 def pictures(height=12, width=20, n=2, c=3, seed=0):
@@ -151,3 +151,26 @@ IMAGES = torch.zeros(2, 3, 8, 8)
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_cut_windows_are_those_of_the_grid():
+    images = torch.rand(3, 2, 12, 20, generator=torch.Generator().manual_seed(0))
+    windows = grid(images, 4, 2)
+    rows, down, right = torch.tensor([2, 0, 1]), torch.tensor([0, 4, 1]), torch.tensor([8, 0, 3])
+    found = cut(images, rows, torch.stack([2 * down, 2 * right], 1), 4)
+    assert torch.equal(found, windows[rows, down, right])
+
+
+@pytest.mark.parametrize(
+    ("rows", "corners", "size", "word"),
+    [
+        ([0], [[0, 0]], 13, "size"),
+        ([3], [[0, 0]], 4, "rows"),
+        ([0], [[9, 0]], 4, "corners"),
+        ([0], [[0, -1]], 4, "corners"),
+        ([], [], 4, "rows"),
+    ],
+)
+def test_windows_that_are_not_there_are_named(rows, corners, size, word):
+    with pytest.raises(ValueError, match=word):
+        cut(torch.zeros(3, 1, 12, 20), torch.tensor(rows, dtype=torch.long), torch.tensor(corners), size)
