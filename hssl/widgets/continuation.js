@@ -1,0 +1,311 @@
+// Drag the ends of two strokes, or of four arms: do they continue each other? A network answers, and an ideal
+// observer beside it (observers.js). Continuation.probabilities computes the same in Python.
+
+const STEP = 0.1; // of an arrow key, in the law's units; five times that with shift
+const QUESTIONS = { strokes: "one contour", arms: "two crossing lines" };
+const ANSWERS = ["learned", "ideal", "difference"];
+const WARM = [213, 94, 0];
+const COLD = [0, 114, 178];
+
+const place = (x, y) => `translate(${x} ${y})`;
+const degrees = (angle) => (angle * 180) / Math.PI;
+const signed = (value) => (value < 0 ? "" : "+") + shown(value, 3);
+
+/** The point at a distance beyond an end, seen from a start. */
+function beyond(start, end, distance) {
+  const [x, y] = [end[0] - start[0], end[1] - start[1]];
+  const share = distance / (Math.hypot(x, y) || 1);
+  return [end[0] + x * share, end[1] + y * share];
+}
+
+/** Ends, middle and direction of both strokes, or of all four arms, which point away from the middle. */
+function strokesOf(mode, points, length) {
+  const strokes = [points.slice(0, 2), points.slice(2)];
+  const arms = points.map((end) => [beyond([0, 0], end, -length), end]);
+  return (mode === "arms" ? arms : strokes).map(([a, b]) => {
+    const angle = Math.atan2(b[1] - a[1], b[0] - a[0]);
+    return { ends: [a, b], x: (a[0] + b[0]) / 2, y: (a[1] + b[1]) / 2, angle };
+  });
+}
+
+/** The arms after an end was dragged; each is at least as far from the middle as it is long. */
+function moveArm(points, k, to, { length, views }) {
+  const end = to.map((at) => clamp(at, -views.arms, views.arms));
+  const far = Math.hypot(...end);
+  if (far === 0) return points;
+  return points.with(k, far < length ? beyond([0, 0], end, length - far) : end);
+}
+
+/** The strokes after one was dragged: by an end, it follows like a rod that is towed; by its middle, as a whole. */
+function moveStroke(points, k, part, to, { length, views }) {
+  const edge = views.strokes;
+  let stroke = points.slice(2 * k, 2 * k + 2);
+  if (part === "whole") {
+    const shift = [0, 1].map((axis) => to[axis] - (stroke[0][axis] + stroke[1][axis]) / 2);
+    stroke = stroke.map((end) => [end[0] + shift[0], end[1] + shift[1]]);
+  } else {
+    const end = to.map((at) => clamp(at, -edge, edge));
+    const other = stroke[1 - part];
+    if (Math.hypot(end[0] - other[0], end[1] - other[1]) === 0) return points;
+    stroke = [end, beyond(other, end, -length)];
+    if (part === 1) stroke.reverse();
+  }
+  const back = [0, 1].map((axis) => {
+    const along = stroke.map((end) => end[axis]);
+    return Math.min(0, edge - Math.max(...along)) + Math.max(0, -edge - Math.min(...along));
+  });
+  stroke = stroke.map((end) => end.map((at, axis) => clamp(at + back[axis], -edge, edge))); // both ends stay in view
+  return points.toSpliced(2 * k, 2, ...stroke);
+}
+
+/** The association fields as pictures, transparent where there is nothing to see, and what their colours mean. */
+function drawFields(fields) {
+  const [learned, ideal] = [fields.learned, fields.ideal].map((text) =>
+    Array.from(bytes(text), (value) => value / 255),
+  );
+  const difference = learned.map((value, i) => value - ideal[i]);
+  const largest = Math.max(0.01, ...difference.map(Math.abs));
+  const side = Math.sqrt(learned.length);
+  const draw = (field, most) => {
+    const pixels = new ImageData(side, side);
+    field.forEach((value, i) => pixels.data.set([...(value < 0 ? COLD : WARM), (204 * Math.abs(value)) / most], 4 * i));
+    const canvas = make("canvas", { width: side, height: side });
+    canvas.getContext("2d").putImageData(pixels, 0, 0);
+    return canvas.toDataURL();
+  };
+  const rgba = (colour, alpha) => `rgba(${colour}, ${alpha})`;
+  const one = { ticks: ["0", "0.5", "1"], colours: [rgba(WARM, 0), rgba(WARM, 0.8)] };
+  const ticks = [`−${shown(largest)}`, "0", `+${shown(largest)}`];
+  const colours = [rgba(COLD, 0.8), `${rgba(COLD, 0)} 50%`, `${rgba(WARM, 0)} 50%`, rgba(WARM, 0.8)];
+  return {
+    learned: { ...one, url: draw(learned, 1) },
+    ideal: { ...one, url: draw(ideal, 1) },
+    "learned − ideal": { ticks, colours, url: draw(difference, largest) },
+  };
+}
+
+/** A name, a bar and a number. */
+class Answer {
+  constructor(kind) {
+    this.fill = make("div");
+    this.value = make("data");
+    this.signed = kind === "difference";
+    this.cells = [make("span", {}, kind), make("div", { class: `hssl-answer hssl-${kind}` }, this.fill), this.value];
+  }
+  show(number) {
+    const [from, to] = this.signed ? [0.5 + Math.min(0, number) / 2, 0.5 + Math.max(0, number) / 2] : [0, number];
+    Object.assign(this.fill.style, { left: `${100 * from}%`, width: `${100 * (to - from)}%` });
+    this.value.value = number;
+    this.value.textContent = this.signed ? signed(number) : shown(number, 3);
+  }
+}
+
+class Strokes {
+  constructor(model, el) {
+    this.model = model;
+    this.data = unpackNetwork(model.get("data"));
+    this.fields = drawFields(this.data.fields);
+    this.status = new Status({ class: "hssl-unseen" });
+    this.field = make("image", { preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.world = make("g", { transform: "scale(1 -1)", "stroke-linecap": "round" }); // y upwards, in the law's units
+    this.svg = make("svg", { role: "group" }, this.world);
+    this.question = make("p", { class: "hssl-question" });
+    this.answers = ANSWERS.map((kind) => new Answer(kind));
+    this.note = make("p", { class: "hssl-note" });
+    const table = make("div", { class: "hssl-answers" }, ...this.answers.flatMap((answer) => answer.cells));
+    const parts = [this.makeModes(), this.question, table, this.note, this.makeSliders(), this.makeLegend()];
+    const stage = make("div", { class: "hssl-stage" }, this.svg, make("div", { class: "hssl-side" }, ...parts));
+    el.replaceChildren(stage, this.status.node);
+    this.draw();
+  }
+
+  change(trait, value) {
+    this.model.set(trait, value);
+    this.model.save_changes();
+  }
+
+  makeModes() {
+    this.modes = Object.keys(QUESTIONS).map((name) => make("input", { type: "radio", name: "mode", value: name }));
+    const labels = ["two strokes", "four arms"].map((words, i) => make("label", {}, this.modes[i], ` ${words}`));
+    for (const radio of this.modes) radio.addEventListener("change", () => this.change("mode", radio.value));
+    const form = make("form", { class: "hssl-controls" }, ...labels);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    return form;
+  }
+
+  makeSliders() {
+    this.sliders = [0, 1].map(() => make("input", { type: "range", min: -2, max: 2, step: 0.1 }));
+    this.outputs = [make("data"), make("data")];
+    const labels = this.sliders.map((slider, k) => {
+      slider.addEventListener("input", () =>
+        this.change("contrasts", this.model.get("contrasts").with(k, +slider.value)),
+      );
+      return make("label", {}, make("span", {}, `contrast of ${"AB"[k]}`), slider, this.outputs[k]);
+    });
+    this.contrasts = make("div", { class: "hssl-sliders" }, ...labels);
+    return this.contrasts;
+  }
+
+  makeLegend() {
+    const scale = make("div", { class: "hssl-colours" });
+    const numbers = make("div", { class: "hssl-ticks" });
+    const show = (name) => {
+      const { url, colours, ticks } = this.fields[name];
+      this.field.setAttribute("href", url);
+      scale.style.backgroundImage = `linear-gradient(to right, ${colours.join(", ")})`;
+      numbers.replaceChildren(...ticks.map((tick) => make("span", {}, tick)));
+    };
+    const names = Object.keys(this.fields);
+    show(names[0]);
+    return make(
+      "div",
+      { class: "hssl-legend" },
+      make("label", {}, "field behind A ", makeSelect(names, show)),
+      scale,
+      numbers,
+    );
+  }
+
+  /** Lines, letters and handles of the mode. */
+  prepare(mode) {
+    this.mode = mode;
+    const view = this.data.views[mode];
+    const names = mode === "arms" ? ["Arm A", "Arm B", "Arm C", "Arm D"] : ["Stroke A", "Stroke B"];
+    const letter = { "font-size": view / 8, "text-anchor": "middle", "aria-hidden": "true" };
+    this.lines = names.map(() => make("line", { stroke: "currentColor", "stroke-width": view / 28 }));
+    this.letters = names.map((name) => make("text", letter, name.at(-1)));
+    this.wholes = mode === "arms" ? [] : names.map((name, k) => this.makeWhole(k, name, view / 8));
+    const ends = mode === "arms" ? ["outer end"] : ["first end", "second end"];
+    this.dots = names.flatMap((name, k) =>
+      ends.map((end, part) => this.makeDot(k, part, `${name}, ${end}`, view / 27)),
+    );
+    const count = ends.length;
+    const handles = names.flatMap((_, k) => [
+      ...this.wholes.slice(k, k + 1),
+      ...this.dots.slice(count * k, count * (k + 1)),
+    ]);
+    this.world.replaceChildren(this.field, ...this.lines, ...this.letters, ...handles);
+    this.svg.setAttribute("viewBox", `${-view} ${-view} ${2 * view} ${2 * view}`);
+    this.svg.setAttribute("aria-label", mode === "arms" ? "Four arms" : "Two strokes");
+    this.question.textContent = `Probability of ${QUESTIONS[mode]}`;
+    this.contrasts.hidden = mode === "arms";
+    for (const radio of this.modes) radio.checked = radio.value === mode;
+  }
+
+  makeDot(k, part, label, radius) {
+    const target = make("circle", { r: 2 * radius, class: "hssl-target" });
+    const dot = make("g", {}, target, make("circle", { r: radius, "stroke-width": radius / 3 }));
+    const index = this.mode === "arms" ? k : 2 * k + part;
+    return this.makeHandle(
+      dot,
+      label,
+      () => this.points()[index],
+      (to) => this.move(k, part, to),
+    );
+  }
+
+  makeWhole(k, name, thickness) {
+    const bar = make("line", { "stroke-width": thickness, class: "hssl-target" });
+    const where = () => [this.strokes()[k].x, this.strokes()[k].y];
+    return this.makeHandle(bar, `${name}, as a whole`, where, (to) => this.move(k, "whole", to));
+  }
+
+  /** Makes a shape draggable, by pointer and by arrow keys. */
+  makeHandle(node, label, where, go) {
+    const range = { "aria-valuemin": -180, "aria-valuemax": 180 };
+    set(node, {
+      class: `${node.getAttribute("class") ?? ""} hssl-handle`,
+      tabindex: 0,
+      role: "slider",
+      "aria-label": label,
+      ...range,
+    });
+    let grip;
+    const under = (event) =>
+      new DOMPoint(event.clientX, event.clientY).matrixTransform(this.world.getScreenCTM().inverse());
+    node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // or the page scrolls
+    node.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      node.setPointerCapture(event.pointerId);
+      const { x, y } = under(event);
+      grip = [where()[0] - x, where()[1] - y];
+    });
+    node.addEventListener("pointermove", (event) => {
+      if (!node.hasPointerCapture(event.pointerId)) return;
+      const { x, y } = under(event);
+      go([x + grip[0], y + grip[1]]);
+    });
+    node.addEventListener("keydown", (event) => {
+      const arrow = arrowOf(event);
+      const step = event.shiftKey ? 5 * STEP : STEP;
+      if (arrow) go([where()[0] + arrow[0] * step, where()[1] - arrow[1] * step]);
+    });
+    return node;
+  }
+
+  points = () => this.model.get("points")[this.mode];
+  strokes = () => strokesOf(this.mode, this.points(), this.data.length);
+
+  move(k, part, to) {
+    const arms = this.mode === "arms";
+    const moved = arms ? moveArm(this.points(), k, to, this.data) : moveStroke(this.points(), k, part, to, this.data);
+    this.change("points", { ...this.model.get("points"), [this.mode]: moved });
+  }
+
+  draw() {
+    if (this.model.get("mode") !== this.mode) this.prepare(this.model.get("mode"));
+    const contrasts = this.model.get("contrasts");
+    const strokes = this.strokes();
+    strokes.forEach((stroke, k) => this.drawStroke(stroke, k, this.mode === "arms" ? 2 : contrasts[k]));
+    const { x, y, angle } = strokes[0];
+    const far = this.data.law.farthest;
+    const turned = `${place(x, y)} rotate(${degrees(angle)})`;
+    set(this.field, { x: -far, y: -far, width: 2 * far, height: 2 * far, transform: turned });
+    this.sliders.forEach((slider, k) => {
+      slider.value = contrasts[k];
+      this.outputs[k].textContent = shown(contrasts[k], 1);
+    });
+    const seen = observe(this.data, strokes, contrasts);
+    this.answers.forEach((answer, k) => answer.show(seen[ANSWERS[k]]));
+    this.note.textContent = this.describe(seen.distances);
+    this.status.say(() => {
+      const numbers = `learned ${shown(seen.learned, 3)}, ideal ${shown(seen.ideal, 3)}, difference ${signed(seen.difference)}`;
+      return `Probability of ${QUESTIONS[this.mode]}: ${numbers}.`;
+    });
+  }
+
+  drawStroke({ ends: [a, b], x, y, angle }, k, contrast) {
+    const line = { x1: a[0], y1: a[1], x2: b[0], y2: b[1] };
+    const far = this.data.views[this.mode] / 9;
+    const beside = [x - far * Math.sin(angle), y + far * Math.cos(angle)];
+    const [left, up] = this.mode === "arms" ? beyond(a, b, far) : beside;
+    set(this.lines[k], { ...line, "stroke-opacity": 0.25 + 0.75 * sigmoid(1.5 * contrast + 2) });
+    set(this.letters[k], { transform: `${place(left, up - 0.4 * far)} scale(1 -1)` });
+    if (this.wholes.length) set(this.wholes[k], line);
+    const dots =
+      this.mode === "arms"
+        ? [[this.dots[k], b]]
+        : [
+            [this.dots[2 * k], a],
+            [this.dots[2 * k + 1], b],
+          ];
+    dots.forEach(([dot, end]) => set(dot, { transform: place(...end) }));
+    const heading = Math.round(degrees(angle));
+    for (const [handle, at] of [...dots, ...(this.wholes[k] ? [[this.wholes[k], [x, y]]] : [])]) {
+      const words = `x ${shown(at[0], 1)}, y ${shown(at[1], 1)}, direction ${heading} degrees`;
+      set(handle, { "aria-valuenow": heading, "aria-valuetext": words });
+    }
+  }
+
+  /** How far apart the strokes are, and whether that is beyond the law. */
+  describe(distances) {
+    const { nearest, farthest } = this.data.law;
+    const [least, most] = [Math.min(...distances), Math.max(...distances)];
+    const range = this.mode === "arms" ? `distances ${shown(least)} to ${shown(most)}` : `distance ${shown(least)}`;
+    if (least < nearest) return `${range}: the law begins at ${nearest}, which is taken instead`;
+    if (most > farthest) return `${range}: the law ends at ${farthest}, which is taken instead`;
+    return range;
+  }
+}
+
+export default widget(Strokes, ["mode", "points", "contrasts"]);

@@ -1,0 +1,149 @@
+"""Drag two strokes, or four arms: how likely they continue each other, as learned and as an ideal observer has it.
+
+What both observers compute stands in `observers`; the page does the same.
+"""
+
+import numpy as np
+import traitlets
+from PIL import Image, ImageDraw
+from scipy.special import expit, softmax
+from torch import nn
+
+from hssl.widgets.mounting import Widget, decode, module
+from hssl.widgets.observers import (
+    FIELD,
+    association_fields,
+    complete_law,
+    ideal_logits,
+    learned_logits,
+    read_network,
+    relate,
+)
+
+LENGTH = 0.9  # of a stroke, in the law's units
+VIEWS = {"strokes": 4.0, "arms": 2.4}  # from the middle of the frame to its edge, in the law's units
+#: Pairings of the four arms; the first makes two crossing lines.
+PAIRINGS = (((0, 2), (1, 3)), ((0, 1), (2, 3)), ((0, 3), (1, 2)))
+POINTS = {
+    "strokes": [[-1.35, -0.55], [-0.45, -0.55], [0.7, 0.0], [1.35, 0.62]],
+    "arms": [[1.28, 0.43], [0.43, 1.28], [-1.28, -0.43], [-0.43, -1.28]],
+}
+WARM = (213, 94, 0)  # the colour of a probability of one
+
+
+class Continuation(Widget):
+    """Drag the ends of two strokes, or of four arms, and read three numbers: learned, ideal, and their difference.
+
+    The critic f sees (dx, dy, cos 2ψ, sin 2ψ, c₁, c₂): where the second stroke's middle lies in the frame of the first,
+    which points from its first end to its second, how the second is turned against it, and both contrasts. Its
+    logit is log max((exp(f + shift) − (1 − rate)) / rate, floor); the ideal observer's is the log-likelihood ratio of
+    the law. A distance beyond the law's range is taken as the nearest within, for both. Two strokes belong together
+    with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of its two logits).
+
+    Args:
+        critic: `Linear` layers with one kind of activation between (GELU, ReLU or Tanh), from 6 numbers to 1.
+        law: of contours: "bend" and "turn" (von Mises concentrations of bend and turn), "shape" and "mean" (of the
+            Gamma law of distance), "nearest" and "farthest", and "contrast" (the correlation of contrasts).
+        rate: share ρ of pairs of one contour among the critic's positives, in (0, 1].
+        shift: what is added to f, nats.
+        floor: the least likelihood ratio, > 0.
+    Raises:
+        ValueError: another kind of network, a law that lacks a number or has one out of range, rate, shift or floor
+            out of range, or more than `SIZE_LIMIT` bytes in all.
+
+    Python may observe and set `mode` ("strokes" or "arms"), `points` (for either mode four ends [x, y]; an arm points
+    away from the middle and has its stroke's length) and `contrasts` of the two strokes. Anything else raises a
+    `traitlets.TraitError`.
+    """
+
+    _esm = module("page.js", "observers.js", "continuation.js")
+    _state = ("data", "mode", "points", "contrasts")
+    _advice = "take a narrower critic, or fewer layers"
+
+    mode = traitlets.Enum(list(POINTS), default_value="strokes", help="what is dragged").tag(sync=True)
+    points = traitlets.Dict(help="four ends for either mode").tag(sync=True)
+    contrasts = traitlets.List(help="of both strokes, in standard deviations").tag(sync=True)
+
+    def __init__(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: float = 0, floor: float = 1e-4):
+        super().__init__(points=POINTS, contrasts=[0.0, 0.0])
+        self.update(critic, law, rate=rate, shift=shift, floor=floor)
+
+    def update(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: float = 0, floor: float = 1e-4):
+        """Show another critic, say one that has just been trained; strokes stay where they are. See the class."""
+        if not 0 < rate <= 1:
+            raise ValueError(f"rate: wanted 0 < rate ≤ 1, got {rate}")
+        if not 0 < floor < np.inf or not np.isfinite(shift):
+            raise ValueError(f"shift, floor: wanted finite numbers and floor > 0, got {shift} and {floor}")
+        data = {"rate": float(rate), "shift": float(shift), "floor": float(floor), "law": complete_law(law)}
+        data |= read_network(critic) | {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS}
+        self._replace_data(data | {"fields": association_fields(data)})
+
+    def probabilities(self) -> dict[str, float]:
+        """What the page shows: "learned", "ideal" and their "difference", learned − ideal.
+
+        Of two strokes that they belong to one contour, with even odds beforehand; of four arms that they are two
+        crossing lines.
+        """
+        strokes, arms = self._strokes(), self.mode == "arms"
+        pairs = np.array([pair for pairing in PAIRINGS for pair in pairing] if arms else [(0, 1)])
+        between = relate(strokes[pairs[:, 0]], strokes[pairs[:, 1]], self.data["law"])
+        contrasts = (0.0, 0.0) if arms else self.contrasts
+        found = {}
+        for name, logits in (
+            ("learned", learned_logits(self.data, *between, contrasts)),
+            ("ideal", ideal_logits(self.data["law"], *between, contrasts)),
+        ):
+            found[name] = float(softmax(logits.reshape(3, 2).sum(1))[0] if arms else expit(logits[0]))
+        return found | {"difference": found["learned"] - found["ideal"]}
+
+    @traitlets.validate("points")
+    def _check_points(self, proposal):
+        points = proposal["value"]
+        try:
+            ends = {mode: np.array(points[mode], float).reshape(4, 2) for mode in VIEWS}
+            fits = all((np.abs(ends[mode]) <= VIEWS[mode]).all() for mode in VIEWS)
+            fits &= bool((np.hypot(*ends["arms"].T) >= LENGTH).all())
+            fits &= bool((np.hypot(*(ends["strokes"][1::2] - ends["strokes"][::2]).T) > 0).all())
+        except (KeyError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise traitlets.TraitError(f"points: wanted four ends in view for each of {list(VIEWS)}, got {points}")
+        return points
+
+    @traitlets.validate("contrasts")
+    def _check_contrasts(self, proposal):
+        contrasts = proposal["value"]
+        if len(contrasts) != 2 or not all(isinstance(c, int | float) and abs(c) < np.inf for c in contrasts):
+            raise traitlets.TraitError(f"contrasts: wanted two finite numbers, got {contrasts}")
+        return contrasts
+
+    def _strokes(self) -> np.ndarray:
+        """Middle (x, y) and direction of each stroke, shape (2, 3), or of each arm, shape (4, 3)."""
+        ends = np.array(self.points[self.mode], float)
+        if self.mode == "arms":
+            starts = ends * (1 - LENGTH / np.hypot(*ends.T))[:, None]
+        else:
+            starts, ends = ends[::2], ends[1::2]
+        along = ends - starts
+        return np.column_stack([(starts + ends) / 2, np.arctan2(along[:, 1], along[:, 0])])
+
+    def _picture(self) -> Image.Image:
+        """Strokes or arms, and the learned field behind the first."""
+        side, view, strokes = 320, VIEWS[self.mode], self._strokes()
+        at = ((np.arange(side) + 0.5) / side * 2 - 1) * view
+        x, y = np.meshgrid(at - strokes[0, 0], -at - strokes[0, 1])
+        cos, sin = np.cos(strokes[0, 2]), np.sin(strokes[0, 2])
+        place = np.stack([y * cos - x * sin, x * cos + y * sin]) / self.data["law"]["farthest"]
+        row, column = np.clip((place + 1) / 2 * FIELD, 0, FIELD - 1).astype(int)
+        share = 0.8 * decode(self.data["fields"]["learned"], "u1").reshape(FIELD, FIELD)[row, column, None] / 255
+        still = Image.fromarray(np.uint8(255 * (1 - share) + np.array(WARM) * share))
+        for x, y, angle in strokes:
+            half = LENGTH / 2 * np.array([np.cos(angle), np.sin(angle)])
+            line = [tuple(((x, y) + sign * half) * (1, -1) * side / (2 * view) + side / 2) for sign in (-1, 1)]
+            ImageDraw.Draw(still).line(line, fill="black", width=5)
+        return still
+
+    def _words(self) -> str:
+        found = self.probabilities()
+        what = {"strokes": "Two strokes: they belong to one contour", "arms": "Four arms: they are two crossing lines"}
+        return f"{what[self.mode]}, with probability {found['learned']:.2f} (learned), {found['ideal']:.2f} (ideal)"

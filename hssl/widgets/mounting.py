@@ -1,0 +1,142 @@
+"""One ES module, shown two ways: by a kernel that hears the clicks (anywidget), or by the page alone.
+
+What is drawn is left to the module; what it is about, to the class that inherits from `Widget`.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import json
+import re
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from IPython.display import HTML
+from PIL import Image
+
+#: Bytes of HTML that a widget may weigh with its data and its still picture.
+SIZE_LIMIT = 300_000
+
+# The picture stays where scripts do not run. `element.model` is there for whoever wants to listen to the page.
+PAGE = """\
+<style>@STYLE@</style>
+<div class="hssl-widget" id="@KEY@">
+<script type="application/json">@STATE@</script>
+<img src="@PICTURE@" alt="@WORDS@" style="max-width: 100%">
+</div>
+<script type="module">
+const widget = (await import("data:text/javascript;charset=utf-8;base64,@MODULE@")).default;
+for (const el of document.querySelectorAll("#@KEY@:not([data-mounted])")) {
+  const state = JSON.parse(el.querySelector("script").textContent), handlers = {};
+  const model = {
+    get: (key) => state[key],
+    set(key, value) { state[key] = value; (handlers[`change:${key}`] ?? []).forEach((call) => call()); },
+    save_changes() {},
+    on(event, call) { (handlers[event] ??= []).push(call); },
+    off(event, call) { handlers[event] = (handlers[event] ?? []).filter((other) => other !== call); },
+  };
+  el.dataset.mounted = "";
+  el.model = model;
+  el.replaceChildren();
+  widget.render({ model, el });
+}
+</script>
+"""
+
+
+class Widget(anywidget.AnyWidget):
+    """What both widgets share: the static page, the limit of size, and a still picture for viewers without scripts.
+
+    A subclass names its ES module in `_esm` and the traits that it reads and writes in `_state`, and says what is
+    seen at first in `_picture` and `_words`.
+    """
+
+    _css = Path(__file__).with_name("widgets.css")
+    _state = ("data",)
+    _advice = "show less"
+
+    data = traitlets.Dict(help="all that does not change when the reader acts").tag(sync=True)
+
+    def static_html(self) -> str:
+        """HTML that mounts the widget as it stands now: no kernel, no network, the same bytes for the same state."""
+        state = {name: getattr(self, name) for name in self._state}
+        values = {
+            "STYLE": str(self._css),
+            "STATE": json.dumps(state, separators=(",", ":"), sort_keys=True, allow_nan=False).replace("<", "\\u003c"),
+            "PICTURE": data_url(self._picture()),
+            "WORDS": html.escape(self._words()),
+            "MODULE": base64.b64encode(str(self._esm).encode()).decode(),
+        }
+        values["KEY"] = "hssl-" + hashlib.sha256("".join(values.values()).encode()).hexdigest()[:12]
+        return re.sub("@([A-Z]+)@", lambda match: values[match[1]], PAGE)
+
+    def static(self) -> HTML:
+        """The widget of the static page alone, for cells whose stored output must be the same at every run."""
+        return HTML(self.static_html())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self._words()}"
+
+    def _repr_html_(self) -> str:
+        return self.static_html()
+
+    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
+        bundle, metadata = super()._repr_mimebundle_(**kwargs)
+        return bundle | {"text/html": self.static_html()}, metadata
+
+    def _replace_data(self, data: dict, **choice) -> None:
+        """Show other data, unless they weigh too much: then all stays as it was."""
+        before = {name: getattr(self, name) for name in self._state}
+        self.set_trait("data", data)
+        for name, value in choice.items():
+            self.set_trait(name, value)
+        size = len(self.static_html().encode())
+        if size > SIZE_LIMIT:
+            for name, value in before.items():
+                self.set_trait(name, value)
+            wanted = f"wanted at most {SIZE_LIMIT / 1000:.0f} kB"
+            raise ValueError(f"the widget weighs {size / 1000:.0f} kB, {wanted}: {self._advice}")
+
+    def _picture(self) -> Image.Image:
+        raise NotImplementedError
+
+    def _words(self) -> str:
+        raise NotImplementedError
+
+
+def module(*names: str) -> str:
+    """One ES module from files that stand beside this one."""
+    return "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in names)
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture as a data URL: PNG or JPEG, whichever is smaller."""
+    found = []
+    for kind, settings in (("png", {"optimize": True}), ("jpeg", {"optimize": True, "quality": 85})):
+        with io.BytesIO() as file:
+            picture.convert("RGB").save(file, kind, **settings)
+            found.append(f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}")
+    return min(found, key=len)
+
+
+def encode(array: np.ndarray, dtype: str) -> str:
+    """The numbers of an array, row by row, as base64 text."""
+    return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode()
+
+
+def decode(text: str, dtype: str) -> np.ndarray:
+    """The numbers that `encode` wrote, shape (n,), as float64."""
+    return np.frombuffer(base64.b64decode(text), dtype).astype(np.float64)
+
+
+def as_numbers(name: str, value, ndim: int, wanted: str) -> np.ndarray:
+    """An array or tensor as finite float64, or an error that says what was wanted."""
+    value = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+    if value.ndim != ndim or not value.size or not np.issubdtype(value.dtype, np.number):
+        raise ValueError(f"{name}: wanted numbers of shape {wanted}, got {value.dtype} of shape {value.shape}")
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name}: there are values that are not finite")
+    return value.astype(np.float64)

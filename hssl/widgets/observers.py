@@ -1,0 +1,116 @@
+"""How likely two strokes continue each other: a small network's answer, and the exact one of a law of contours.
+
+The widget computes the same in the page. How the network is trained is left to losses.
+"""
+
+import numpy as np
+from scipy.special import erf, gammaln, i0e
+from scipy.stats import gamma
+from torch import nn
+
+from hssl.widgets.mounting import as_numbers, decode, encode
+
+LAW = ("bend", "turn", "shape", "mean", "nearest", "farthest", "contrast")
+FIELD = 64  # places along each side of the association field
+KINDS = {nn.GELU: "gelu", nn.ReLU: "relu", nn.Tanh: "tanh"}
+ACTIVATIONS = {
+    "gelu": lambda x: x / 2 * (1 + erf(x / np.sqrt(2))),
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+}
+
+
+def read_network(critic: nn.Sequential) -> dict:
+    """Layers and activation of a network from 6 numbers to 1, as the page takes them.
+
+    Raises:
+        ValueError: it is not `Linear` layers with one kind of activation between, or its weights are not finite.
+    """
+    modules = list(critic) if isinstance(critic, nn.Sequential) else []
+    linear, between = modules[::2], modules[1::2]
+    kinds = {KINDS.get(type(module)) for module in between}
+    exact = all(getattr(module, "approximate", "none") == "none" for module in between)
+    if not exact or len(kinds) != 1 or None in kinds or {type(module) for module in linear} != {nn.Linear}:
+        raise ValueError(f"critic: wanted Linear layers with one of GELU (exact), ReLU, Tanh between, got {critic}")
+    if len(linear) == len(between) or linear[0].in_features != 6 or linear[-1].out_features != 1:
+        raise ValueError(f"critic: wanted 6 numbers in and 1 out, got {critic}")
+    layers = []
+    for module in linear:
+        weight = as_numbers("critic", module.weight, 2, "(out, in)")
+        bias = np.zeros(len(weight)) if module.bias is None else as_numbers("critic", module.bias, 1, "(out,)")
+        layers.append({"weight": encode(weight, "<f4"), "bias": encode(bias, "<f4")})
+    return {"layers": layers, "activation": kinds.pop()}
+
+
+def complete_law(law: dict[str, float]) -> dict[str, float]:
+    """The numbers of a law of contours, checked, with the sum of all that does not depend on the strokes.
+
+    Raises:
+        ValueError: a number is missing, unknown or out of range.
+    """
+    if set(law) != set(LAW):
+        raise ValueError(f"law: wanted {', '.join(LAW)}, got {', '.join(law)}")
+    law = {name: float(law[name]) for name in LAW}
+    if not (all(0 < law[name] < np.inf for name in LAW[:-1]) and abs(law["contrast"]) < 1):
+        raise ValueError(f"law: wanted numbers > 0, and a contrast between -1 and 1, got {law}")
+    near, far, shape, scale = law["nearest"], law["farthest"], law["shape"], law["mean"] / law["shape"]
+    if near >= far:
+        raise ValueError(f"law: wanted nearest < farthest, got {near} and {far}")
+    kept = np.diff(gamma.cdf([near, far], shape, scale=scale))[0]
+    distance = np.log((far**2 - near**2) / 2) - shape * np.log(scale) - gammaln(shape) - np.log(kept)
+    angles = sum(np.log(i0e(law[name])) + law[name] for name in ("bend", "turn"))
+    contrasts = np.log(1 - law["contrast"] ** 2) / 2
+    return law | {"constant": float(distance - angles - contrasts)}
+
+
+def relate(first: np.ndarray, second: np.ndarray, law: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distance, azimuth φ and turn ψ of the second of two strokes in the frame of the first, shape (n,) each.
+
+    Args:
+        first, second: shape (n, 3): x and y of the middle, and the direction in radians.
+        law: the distance is taken as the nearest one between its "nearest" and its "farthest".
+    """
+    x, y, turn = (second - first).T
+    return np.clip(np.hypot(x, y), law["nearest"], law["farthest"]), np.arctan2(y, x) - first[:, 2], turn
+
+
+def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
+    """Log-odds that pairs of strokes belong to one contour, by the network, shape (n,)."""
+    place = [distance * np.cos(azimuth), distance * np.sin(azimuth), np.cos(2 * turn), np.sin(2 * turn)]
+    x = np.stack([*place, *(np.full_like(distance, contrast) for contrast in contrasts)], 1)
+    for i, layer in enumerate(data["layers"]):
+        bias = decode(layer["bias"], "<f4")
+        x = (ACTIVATIONS[data["activation"]](x) if i else x) @ decode(layer["weight"], "<f4").reshape(len(bias), -1).T
+        x = x + bias
+    ratio = (np.exp(x[:, 0] + data["shift"]) - (1 - data["rate"])) / data["rate"]
+    return np.log(np.maximum(ratio, data["floor"]))
+
+
+def ideal_logits(law: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
+    """The same by the law's log-likelihood ratio, against strokes strewn evenly and turned at random."""
+    r, (first, second) = law["contrast"], contrasts
+    far = (law["shape"] - 2) * np.log(distance) - distance * law["shape"] / law["mean"]
+    bend = _log_cosh(law["bend"] * np.cos(azimuth)) + _log_cosh(law["turn"] * np.cos(turn - 2 * azimuth))
+    light = (2 * r * first * second - r**2 * (first**2 + second**2)) / (2 * (1 - r**2))
+    return far + bend + light + law["constant"]
+
+
+def association_fields(data: dict) -> dict[str, str]:
+    """Probability that a stroke continues one at the origin, learned and ideal, as bytes for a square of places.
+
+    At each place it is turned as a circle through both would have it (ψ = 2φ). Rows go from the lowest y up.
+    """
+    far = data["law"]["farthest"]
+    at = ((np.arange(FIELD) + 0.5) / FIELD * 2 - 1) * far
+    places = np.stack([*(grid.ravel() for grid in np.meshgrid(at, at)), np.zeros(FIELD**2)], 1)
+    distance, azimuth, _ = relate(np.zeros_like(places), places, data["law"])
+    inside = np.hypot(places[:, 0], places[:, 1]) <= far
+    logits = {
+        "learned": learned_logits(data, distance, azimuth, 2 * azimuth),
+        "ideal": ideal_logits(data["law"], distance, azimuth, 2 * azimuth),
+    }
+    return {name: encode(np.round(255 * inside / (1 + np.exp(-logit))), "u1") for name, logit in logits.items()}
+
+
+def _log_cosh(x: np.ndarray) -> np.ndarray:
+    return np.logaddexp(x, -x) - np.log(2)

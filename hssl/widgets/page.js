@@ -1,0 +1,72 @@
+// What both widgets need from the page: elements, numbers as text, keys, and the life of a view.
+
+const PAUSE = 500; // milliseconds of rest before something is announced
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }; // [right, down]
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+/** A number with so many decimals, and a true minus sign. */
+const shown = (value, decimals = 2) => value.toFixed(decimals).replace("-", "−");
+
+/** An element, of SVG where the name says so, with attributes and children; text becomes text, never HTML. */
+function make(tag, attributes = {}, ...children) {
+  const drawn = /^(svg|g|line|circle|image|text)$/.test(tag);
+  const node = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  set(node, attributes);
+  node.append(...children);
+  return node;
+}
+
+function set(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+}
+
+/** A list of names to choose from. */
+function makeSelect(names, onchange) {
+  const select = make("select", {}, ...names.map((name) => make("option", {}, name)));
+  select.addEventListener("change", () => onchange(names[select.selectedIndex]));
+  return select;
+}
+
+/** The arrow key of an event as [right, down], unless it is a shortcut of the browser's. */
+function arrowOf(event) {
+  const arrow = ARROWS[event.key];
+  if (!arrow || event.ctrlKey || event.metaKey || event.altKey) return undefined;
+  event.preventDefault();
+  return arrow;
+}
+
+/** A status line that screen readers hear once the numbers have come to rest. */
+class Status {
+  constructor(attributes = {}) {
+    this.node = make("p", { role: "status", ...attributes });
+  }
+  say(words) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => (this.node.textContent = words()), PAUSE);
+  }
+  stop() {
+    clearTimeout(this.timer);
+  }
+}
+
+/** An anywidget module: a view is made anew for other data, and drawn anew when one of `traits` changes. */
+function widget(View, traits) {
+  function render({ model, el }) {
+    el.classList.add("hssl-widget");
+    let view = new View(model, el);
+    const redraw = () => view.draw();
+    const renew = () => {
+      view.status.stop();
+      view = new View(model, el);
+    };
+    const calls = [["change:data", renew], ...traits.map((trait) => [`change:${trait}`, redraw])];
+    for (const [event, call] of calls) model.on(event, call);
+    return () => {
+      view.status.stop();
+      for (const [event, call] of calls) model.off(event, call);
+    };
+  }
+  return { render };
+}

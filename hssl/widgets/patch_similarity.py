@@ -1,0 +1,183 @@
+"""Choose a patch of a picture: every other one lights up by its similarity, one panel a window size.
+
+What is computed stands in `grids`; the page does the same.
+"""
+
+import numpy as np
+import traitlets
+from PIL import Image
+from scipy.special import expit
+
+from hssl.widgets.grids import (
+    as_grid,
+    as_picture,
+    as_scale,
+    as_windows,
+    check_names,
+    cosines,
+    draw_map,
+    locate,
+)
+from hssl.widgets.mounting import Widget, as_numbers, data_url, module
+
+STILL = 200  # pixels, longer side of each panel in the still picture
+
+
+class PatchSimilarity(Widget):
+    """Click, touch or arrow to a patch; every other patch lights up by its cosine or by its probability.
+
+    Args:
+        images: by name, shape (height, width, 3) or (height, width), uint8 or floating-point numbers in [0, 1].
+        vectors: by name of the image, then by window size ("16 px"), shape (rows, columns, dim): an embedding a
+            patch. They are sent as 8-bit numbers, each scaled by itself, since the cosine knows no length.
+        logits: by window size, (slope, offset): P = sigmoid(slope · cosine + offset). None: no probability is shown.
+        windows: by window size, (window, stride) in pixels of `images`. None: the patches tile the image.
+        alt: by name of the image, what it shows, for those who cannot see it. Its name where there is none.
+        image_size: longer side of the pictures that are sent, in pixels; larger ones are reduced.
+    Raises:
+        ValueError: no image, a wrong shape, values that are not finite, names or window sizes that differ, a grid
+            that does not fit `windows`, or more than `SIZE_LIMIT` bytes in all.
+
+    Python may observe and set `selection`, {"image", "level", "row", "column"} with rows and columns from 0, and
+    `measure`, "cosine" or "probability". Anything else raises a `traitlets.TraitError`.
+    """
+
+    _esm = module("page.js", "patch_similarity.js")
+    _state = ("data", "selection", "measure")
+    _advice = "show fewer images, smaller ones (image_size), fewer window sizes, patches or dimensions"
+
+    selection = traitlets.Dict(help="image, level, row and column of the chosen patch").tag(sync=True)
+    measure = traitlets.Unicode("cosine", help="what lights the patches up").tag(sync=True)
+
+    def __init__(self, images, vectors, *, logits=None, windows=None, alt=None, image_size: int = 320):
+        if not images:
+            raise ValueError("images: wanted at least one")
+        if image_size < 16:
+            raise ValueError(f"image_size: wanted at least 16 pixels, got {image_size}")
+        self._shown = {name: as_picture(f"images[{name!r}]", image) for name, image in images.items()}
+        self._sizes = {name: picture.size for name, picture in self._shown.items()}  # (width, height)
+        self._windows, self._alt = as_windows(windows), alt or {}
+        for picture in self._shown.values():
+            picture.thumbnail((image_size, image_size), Image.Resampling.LANCZOS)
+        super().__init__()
+        self.update(vectors, logits=logits)
+
+    def update(self, vectors, *, logits=None) -> None:
+        """Show other vectors of the same images, say of an encoder that has just been trained; see the class.
+
+        The chosen patch and the measure stay, where there still are such.
+        """
+        check_names("vectors", vectors, self._shown)
+        levels = list(vectors[next(iter(self._shown))])
+        if not levels:
+            raise ValueError("vectors: wanted at least one window size")
+        for name, given in (("logits", logits), ("windows", self._windows)):
+            check_names(name, levels if given is None else given, levels)
+        maps = []
+        for name, size in self._sizes.items():
+            check_names(f"vectors[{name!r}]", vectors[name], levels)
+            windows = self._windows or dict.fromkeys(levels)
+            of = vectors[name]
+            maps.append([as_grid(f"vectors[{name!r}][{level!r}]", of[level], size, windows[level]) for level in levels])
+        data = {"pictures": self._pictures(), "levels": levels, "maps": maps, "measures": _measures(levels, logits)}
+        choice = self.selection
+        if not _fits(data, choice):
+            row, column = maps[0][0]["rows"] // 2, maps[0][0]["columns"] // 2
+            choice = {"image": next(iter(self._shown)), "level": levels[0], "row": row, "column": column}
+        measure = self.measure if self.measure in data["measures"] else "cosine"
+        self._replace_data(data, selection=choice, measure=measure)
+
+    def patch(self, level: str) -> tuple[int, int]:
+        """Row and column, at a window size, of the patch at the middle of the chosen one.
+
+        Raises:
+            ValueError: no such window size.
+        """
+        chosen = self.selection
+        return locate(self._grid(level), self._grid(chosen["level"]), chosen["row"], chosen["column"])
+
+    def values(self, level: str) -> np.ndarray:
+        """What the page shows at a window size, shape (rows, columns): similarity of each patch to the chosen one.
+
+        Raises:
+            ValueError: no such window size.
+        """
+        found = cosines(self._grid(level), *self.patch(level))
+        logits = self.data["measures"][self.measure].get("logits")
+        if logits is None:
+            return found
+        slope, offset = logits[self.data["levels"].index(level)]
+        return expit(slope * found + offset)
+
+    @traitlets.validate("selection")
+    def _check_selection(self, proposal):
+        if self.data and not _fits(self.data, proposal["value"]):
+            wanted = "selection: wanted image, level, row and column of a patch"
+            raise traitlets.TraitError(f"{wanted}, got {proposal['value']}")
+        return proposal["value"]
+
+    @traitlets.validate("measure")
+    def _check_measure(self, proposal):
+        if self.data and proposal["value"] not in self.data["measures"]:
+            wanted = ", ".join(self.data["measures"])
+            raise traitlets.TraitError(f"measure: wanted one of {wanted}, got {proposal['value']!r}")
+        return proposal["value"]
+
+    def _grid(self, level: str) -> dict:
+        """The patches of the chosen image at a window size."""
+        if level not in self.data["levels"]:
+            raise ValueError(f"level: wanted one of {self.data['levels']}, got {level!r}")
+        return _find(self.data, self.selection["image"], level)
+
+    def _pictures(self) -> list[dict]:
+        return [
+            {"name": name, "alt": self._alt.get(name, name), "url": data_url(picture)}
+            | {"width": picture.width, "height": picture.height}
+            for name, picture in self._shown.items()
+        ]
+
+    def _picture(self) -> Image.Image:
+        picture = self._shown[self.selection["image"]]
+        picture = picture.resize([max(8, round(side * STILL / max(picture.size))) for side in picture.size])
+        panels = [picture] + [
+            draw_map(picture, self._grid(level), self.values(level), self.measure, self.patch(level))
+            for level in self.data["levels"]
+        ]
+        still = Image.new("RGB", ((picture.width + 8) * len(panels) - 8, picture.height), "white")
+        for i, panel in enumerate(panels):
+            still.paste(panel, (i * (picture.width + 8), 0))
+        return still
+
+    def _words(self) -> str:
+        chosen = self.selection
+        return (
+            f"{chosen['image']} with the chosen patch, row {chosen['row'] + 1}, column {chosen['column'] + 1} of its "
+            f"{chosen['level']} windows; one panel a window size ({', '.join(self.data['levels'])}) lights the other "
+            f"patches up by {self.measure}"
+        )
+
+
+def _measures(levels: list[str], logits: dict | None) -> dict:
+    measures = {"cosine": as_scale("cosine")}
+    if logits is not None:
+        slopes = [as_numbers(f"logits[{level!r}]", logits[level], 1, "(slope, offset)").tolist() for level in levels]
+        if any(len(logit) != 2 for logit in slopes):
+            raise ValueError(f"logits: wanted (slope, offset) a window size, got {slopes}")
+        measures["probability"] = as_scale("probability") | {"logits": slopes}
+    return measures
+
+
+def _find(data: dict, image: str, level: str) -> dict:
+    """The grid of an image at a window size; a ValueError where there is none."""
+    names = [picture["name"] for picture in data["pictures"]]
+    return data["maps"][names.index(image)][data["levels"].index(level)]
+
+
+def _fits(data: dict, chosen: dict) -> bool:
+    if set(chosen) != {"image", "level", "row", "column"}:
+        return False
+    try:
+        grid = _find(data, chosen["image"], chosen["level"])
+    except ValueError:
+        return False
+    return all(isinstance(chosen[at], int) and 0 <= chosen[at] < grid[f"{at}s"] for at in ("row", "column"))

@@ -1,0 +1,379 @@
+"""hssl.widgets: the numbers that a page shows, held against other ways to them; and that a page is safe and small."""
+
+import json
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.metrics.pairwise import cosine_similarity
+from torch import nn
+from traitlets import TraitError
+
+from hssl.widgets import SIZE_LIMIT, Continuation, PatchSimilarity
+from hssl.widgets.mounting import decode
+from hssl.widgets.observers import FIELD, complete_law, ideal_logits, relate
+
+LAW = {"bend": 8.0, "turn": 12.0, "shape": 4.0, "mean": 1.6, "nearest": 0.5, "farthest": 5.0, "contrast": 0.6}
+EVIL = '</script><img src=x onerror="alert(1)">'
+
+
+def pictures():
+    random = np.random.default_rng(0)
+    images = {"grey": random.random((32, 48)), "colour": random.integers(0, 256, (64, 32, 3), dtype=np.uint8)}
+    shapes = {"grey": {"8 px": (4, 6, 5), "16 px": (2, 3, 7)}, "colour": {"8 px": (8, 4, 5), "16 px": (4, 2, 7)}}
+    vectors = {
+        name: {level: random.standard_normal(shape) for level, shape in levels.items()}
+        for name, levels in shapes.items()
+    }
+    return images, vectors
+
+
+def critic(*activations, hidden=8, seed=0):
+    torch.manual_seed(seed)
+    widths = [6, *[hidden] * len(activations), 1]
+    layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
+    return nn.Sequential(*[part for pair in zip(layers, activations, strict=False) for part in pair], layers[-1])
+
+
+def state(widget):
+    return json.loads(re.search(r'json">(.*?)</script>', widget.static_html(), re.DOTALL)[1])
+
+
+# Patch similarity
+
+
+def test_values_are_cosines_to_eight_bits():
+    images, vectors = pictures()
+    widget = PatchSimilarity(images, vectors)
+    widget.selection = {"image": "colour", "level": "16 px", "row": 3, "column": 1}
+    flat = vectors["colour"]["16 px"].reshape(8, 7)
+    wanted = cosine_similarity(flat, flat[[3 * 2 + 1]]).reshape(4, 2)
+    np.testing.assert_allclose(widget.values("16 px"), wanted, atol=0.01)
+    assert widget.values("16 px")[3, 1] == pytest.approx(1, abs=1e-12)
+
+
+def test_cosine_knows_no_length_and_nothing_is_similar_to_nothing():
+    images, vectors = pictures()
+    longer = {name: {level: 1000 * vector for level, vector in of.items()} for name, of in vectors.items()}
+    assert PatchSimilarity(images, longer).data == PatchSimilarity(images, vectors).data
+    vectors["grey"]["8 px"][0, 0] = 0
+    assert PatchSimilarity(images, vectors).values("8 px")[0, 0] == 0
+
+
+def test_probability_is_the_sigmoid_of_a_line_in_the_cosine():
+    images, vectors = pictures()
+    widget = PatchSimilarity(images, vectors, logits={"16 px": (2.0, -1.0), "8 px": (5.0, 0.5)})
+    cosines = widget.values("8 px")
+    widget.measure = "probability"
+    np.testing.assert_allclose(widget.values("8 px"), stats.logistic.cdf(5 * cosines + 0.5), rtol=1e-12)
+
+
+def test_other_window_sizes_follow_the_chosen_patch():
+    widget = PatchSimilarity(*pictures())
+    widget.selection = {"image": "grey", "level": "8 px", "row": 3, "column": 1}
+    assert widget.patch("8 px") == (3, 1)
+    assert widget.patch("16 px") == (1, 0)
+    widget.selection = {"image": "grey", "level": "16 px", "row": 1, "column": 2}
+    assert widget.patch("8 px") == (3, 5)
+
+
+def test_windows_that_overlap_are_found_by_their_middle():
+    images = {"photo": np.zeros((64, 96))}
+    vectors = {"photo": {"16": np.ones((7, 11, 3)), "32": np.ones((3, 5, 3))}}
+    windows = {"16": (16, 8), "32": (32, 16)}
+    widget = PatchSimilarity(images, vectors, windows=windows)
+    widget.selection = {"image": "photo", "level": "32", "row": 1, "column": 3}  # from 16, 48: its middle is at 32, 64
+    assert widget.patch("16") == (3, 7)  # whose middle is there too
+    with pytest.raises(ValueError, match=r"wanted a grid of \(7, 11\) for windows of \(16, 8\) pixels, got \(8, 12\)"):
+        PatchSimilarity(images, {"photo": vectors["photo"] | {"16": np.ones((8, 12, 3))}}, windows=windows)
+
+
+def test_large_pictures_are_reduced():
+    shown = PatchSimilarity({"a": np.zeros((100, 400))}, {"a": {"x": np.ones((1, 4, 2))}}, image_size=80).data
+    assert (shown["pictures"][0]["width"], shown["pictures"][0]["height"]) == (80, 20)
+
+
+def test_other_vectors_can_be_shown():
+    images, vectors = pictures()
+    widget = PatchSimilarity(images, vectors)
+    turned = {name: {level: -np.flip(vector, 2) for level, vector in of.items()} for name, of in vectors.items()}
+    widget.selection = chosen = {"image": "colour", "level": "8 px", "row": 7, "column": 0}
+    before = widget.values("16 px")
+    widget.update(turned)
+    assert widget.selection == chosen
+    np.testing.assert_allclose(widget.values("16 px"), before, atol=1e-12)
+    assert widget.data != PatchSimilarity(images, vectors).data
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": {}}, "images: wanted at least one"),
+        ({"images": {"a": np.zeros((4, 4, 2))}}, r"images\['a'\]: wanted shape .* got \(4, 4, 2\)"),
+        ({"images": {"a": np.full((4, 4), 2.0)}}, r"images\['a'\]: wanted uint8, or .* in \[0, 1\]"),
+        ({"images": {"a": np.full((4, 4), np.nan)}}, r"images\['a'\]: wanted uint8"),
+        ({"image_size": 0}, "image_size: wanted at least 16"),
+        ({"vectors": {}}, r"vectors: wanted the names \['a'\]"),
+        ({"vectors": {"a": {}}}, "wanted at least one window size"),
+        ({"vectors": {"a": {"x": np.ones((2, 2))}}}, r"vectors\['a'\]\['x'\]: wanted numbers of shape \(rows"),
+        ({"vectors": {"a": {"x": np.full((2, 2, 2), np.nan)}}}, "not finite"),
+        ({"logits": {"y": (1, 0)}}, r"logits: wanted the names \['x'\], got \['y'\]"),
+        ({"logits": {"x": (np.inf, 0)}}, r"logits\['x'\]: there are values that are not finite"),
+        ({"logits": {"x": (1, 0, 0)}}, r"logits: wanted \(slope, offset\) a window size"),
+        ({"windows": {"y": (2, 2)}}, r"windows: wanted the names \['x'\]"),
+        ({"windows": {"x": (2, 0)}}, r"windows\['x'\]: wanted window and stride, whole pixels >= 1, got \(2, 0\)"),
+        ({"windows": {"x": 2}}, r"windows\['x'\]: wanted window and stride"),
+        ({"vectors": {"a": {"x": np.ones((90, 90, 64))}}}, "weighs .* kB, wanted at most 300 kB: show fewer images"),
+    ],
+)
+def test_bad_pictures_are_named(change, message):
+    good = {"images": {"a": np.zeros((4, 4))}, "vectors": {"a": {"x": np.ones((2, 2, 3))}}}
+    with pytest.raises(ValueError, match=message):
+        PatchSimilarity(**(good | change))
+
+
+def test_a_widget_that_would_be_too_large_stays_as_it_was():
+    widget = PatchSimilarity({"a": np.zeros((4, 4))}, {"a": {"x": np.ones((2, 2, 3))}})
+    before = widget.static_html()
+    with pytest.raises(ValueError, match="weighs"):
+        widget.update({"a": {"x": np.ones((90, 90, 64))}})
+    assert widget.static_html() == before
+
+
+# Continuation
+
+
+def log_ratio(x, y, turn, first, second):
+    """The law's log-likelihood ratio of one pair, from the densities of scipy."""
+    gamma = stats.gamma(LAW["shape"], scale=LAW["mean"] / LAW["shape"])
+    near, far = LAW["nearest"], LAW["farthest"]
+    d, phi = np.hypot(x, y), np.arctan2(y, x)
+    bend, skew = stats.vonmises(LAW["bend"]), stats.vonmises(LAW["turn"])
+    same = gamma.pdf(d) / (gamma.cdf(far) - gamma.cdf(near))
+    same *= (bend.pdf(phi) + bend.pdf(phi - np.pi)) / 2
+    same *= skew.pdf(turn - 2 * phi) + skew.pdf(turn - 2 * phi + np.pi)
+    same *= stats.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]]).pdf([first, second])
+    other = 2 * d / (far**2 - near**2) / (2 * np.pi) / np.pi * stats.norm.pdf(first) * stats.norm.pdf(second)
+    return np.log(same / other)
+
+
+def torch_answer(network, first, second, contrasts=(0.0, 0.0), rate=1.0, shift=0.0, floor=1e-4):
+    """The network's logit for two strokes (x, y, angle), in torch."""
+    (x, y, angle), (x2, y2, angle2) = first, second
+    cos, sin = np.cos(angle), np.sin(angle)
+    dx, dy = (x2 - x) * cos + (y2 - y) * sin, (y2 - y) * cos - (x2 - x) * sin
+    turn = angle2 - angle
+    seen = torch.tensor([[dx, dy, np.cos(2 * turn), np.sin(2 * turn), *contrasts]], dtype=torch.float64)
+    with torch.no_grad():
+        f = network.double()(seen).item()
+    return np.log(max((np.exp(f + shift) - (1 - rate)) / rate, floor))
+
+
+@pytest.mark.parametrize("kind", [nn.GELU, nn.ReLU, nn.Tanh])
+def test_strokes_against_torch_and_scipy(kind):
+    network = critic(kind(), kind())
+    widget = Continuation(network, LAW, rate=0.6, shift=0.3)
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        ends = random.uniform(-1.5, 1.5, (4, 2))
+        widget.points = widget.points | {"strokes": ends.tolist()}
+        widget.contrasts = random.standard_normal(2).tolist()
+        first, second = (
+            (*(a + b) / 2, np.arctan2(*(b - a)[::-1])) for a, b in ((ends[0], ends[1]), (ends[2], ends[3]))
+        )
+        if np.hypot(second[0] - first[0], second[1] - first[1]) < LAW["nearest"]:
+            continue
+        found = widget.probabilities()
+        learned = torch_answer(network, first, second, widget.contrasts, 0.6, 0.3)
+        assert found["learned"] == pytest.approx(stats.logistic.cdf(learned), abs=1e-10)
+        place = np.exp(-1j * first[2]) * complex(second[0] - first[0], second[1] - first[1])
+        ideal = log_ratio(place.real, place.imag, second[2] - first[2], *widget.contrasts)
+        assert found["ideal"] == pytest.approx(stats.logistic.cdf(ideal), abs=1e-9)
+        assert found["difference"] == found["learned"] - found["ideal"]
+
+
+def test_the_likelihood_ratio_averages_to_one_over_the_background():
+    random, n = np.random.default_rng(0), 400_000
+    distance = np.sqrt(random.uniform(LAW["nearest"] ** 2, LAW["farthest"] ** 2, n))
+    azimuth, turn, contrasts = *random.uniform(0, 2 * np.pi, (2, n)), random.standard_normal((2, n))
+    assert np.exp(ideal_logits(complete_law(LAW), distance, azimuth, turn, contrasts)).mean() == pytest.approx(1, 0.02)
+
+
+def test_four_arms_weigh_three_pairings():
+    network = critic(nn.GELU())
+    widget = Continuation(network, LAW)
+    widget.mode = "arms"
+    angles, far = np.array([0.1, 1.3, 3.4, 4.5]), np.array([1.3, 1.5, 1.2, 1.4])
+    widget.points = widget.points | {"arms": np.stack([far * np.cos(angles), far * np.sin(angles)], 1).tolist()}
+    arms = [((r - 0.45) * np.cos(a), (r - 0.45) * np.sin(a), a) for r, a in zip(far, angles, strict=True)]
+    weights = [
+        np.exp(sum(torch_answer(network, arms[i], arms[j]) for i, j in pairing))
+        for pairing in [[(0, 2), (1, 3)], [(0, 1), (2, 3)], [(0, 3), (1, 2)]]
+    ]
+    assert widget.probabilities()["learned"] == pytest.approx(weights[0] / sum(weights), rel=1e-9)
+
+
+def test_a_right_angled_crossing_is_seen_by_the_ideal_observer():
+    widget = Continuation(critic(nn.Tanh()), LAW)
+    widget.mode = "arms"
+    crossing = [[1.3, 0], [0, 1.3], [-1.3, 0], [0, -1.3]]
+    widget.points = widget.points | {"arms": crossing}
+    assert widget.probabilities()["ideal"] > 0.9
+    widget.points = widget.points | {"arms": [[1.3, 0], [1.25, 0.35], [-1.3, 0], [-1.25, -0.35]]}
+    slanted = widget.probabilities()["ideal"]
+    widget.points = widget.points | {"arms": [[1.3, 0], [-1.3, 0], [0, 1.3], [0, -1.3]]}
+    assert widget.probabilities()["ideal"] < 0.05 < slanted
+
+
+def test_beyond_the_law_the_nearest_distance_counts():
+    law = complete_law(LAW)
+    strokes = np.array([[0, 0, 0.0], [0.1, 0, 0.0], [0.5, 0, 0.0], [9.0, 0, 0.0], [5.0, 0, 0.0]])
+    near, at_near, far, at_far = ideal_logits(law, *relate(strokes[[0] * 4], strokes[1:], law))
+    assert (near, far) == (at_near, at_far)
+
+
+def test_turning_everything_changes_nothing():
+    widget = Continuation(critic(nn.GELU()), LAW)
+    before = widget.probabilities()
+    turn = np.array([[0.6, 0.8], [-0.8, 0.6]])
+    widget.points = widget.points | {"strokes": (np.array(widget.points["strokes"]) @ turn + 0.3).tolist()}
+    assert widget.probabilities() == pytest.approx(before, abs=1e-12)
+
+
+def test_the_field_is_largest_along_the_stroke():
+    data = Continuation(critic(nn.GELU()), LAW).data
+    field = decode(data["fields"]["ideal"], "u1").reshape(FIELD, FIELD)
+    middle = FIELD // 2
+    np.testing.assert_array_equal(field, field[::-1])  # the law knows no left and right
+    assert field[middle, middle + 15] > 200 > 20 > field[middle + 15, middle]
+    assert field[0, 0] == 0  # beyond the farthest
+
+
+def test_another_critic_can_be_shown():
+    widget = Continuation(critic(nn.GELU()), LAW)
+    widget.update(critic(nn.ReLU(), seed=3), LAW, rate=0.5)
+    assert widget.probabilities() == Continuation(critic(nn.ReLU(), seed=3), LAW, rate=0.5).probabilities()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"critic": nn.Linear(6, 1)}, "critic: wanted Linear layers"),
+        ({"critic": critic(nn.GELU(), nn.ReLU())}, "one of GELU"),
+        ({"critic": critic(nn.GELU(approximate="tanh"))}, "exact"),
+        ({"critic": critic(nn.Sigmoid())}, "critic: wanted Linear layers"),
+        ({"critic": nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1))}, "6 numbers in and 1 out"),
+        ({"critic": nn.Sequential(nn.Linear(6, 4), nn.ReLU())}, "6 numbers in and 1 out"),
+        ({"critic": critic(nn.ReLU(), nn.ReLU(), hidden=300)}, "kB, wanted at most 300 kB: take a narrower critic"),
+        ({"rate": 0.0}, "rate: wanted 0 < rate"),
+        ({"rate": float("nan")}, "rate: wanted 0 < rate"),
+        ({"floor": 0.0}, "floor"),
+        ({"shift": float("inf")}, "shift"),
+        ({"law": {"bend": 8.0}}, "law: wanted bend, turn"),
+        ({"law": LAW | {"extra": 1.0}}, "law: wanted bend, turn"),
+        ({"law": LAW | {"turn": -1.0}}, "law: wanted numbers > 0"),
+        ({"law": LAW | {"mean": float("nan")}}, "law: wanted numbers > 0"),
+        ({"law": LAW | {"contrast": 1.0}}, "contrast between"),
+        ({"law": LAW | {"nearest": 6.0}}, "nearest < farthest"),
+    ],
+)
+def test_bad_critics_and_laws_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Continuation(**({"critic": critic(nn.GELU()), "law": LAW} | change))
+
+
+def test_weights_that_are_not_finite_are_refused():
+    network = critic(nn.GELU())
+    network[0].weight.data[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="critic: there are values that are not finite"):
+        Continuation(network, LAW)
+
+
+# Both
+
+
+def both():
+    return [PatchSimilarity(*pictures()), Continuation(critic(nn.GELU()), LAW)]
+
+
+@pytest.mark.parametrize(
+    ("which", "trait", "value"),
+    [
+        (0, "selection", {"image": "nobody", "level": "8 px", "row": 0, "column": 0}),
+        (0, "selection", {"image": "grey", "level": "8 px", "row": 4, "column": 0}),
+        (0, "selection", {"image": "grey", "level": "8 px", "row": -1, "column": 0}),
+        (0, "selection", {"image": "grey"}),
+        (0, "measure", "probability"),
+        (1, "mode", "arcs"),
+        (1, "contrasts", [0.0]),
+        (1, "contrasts", [0.0, float("nan")]),
+        (1, "points", {"strokes": [[0, 0]] * 4, "arms": [[1.3, 0]] * 4}),
+        (1, "points", {"strokes": [[9, 0], [1, 0], [2, 0], [3, 0]], "arms": [[1.3, 0]] * 4}),
+        (1, "points", {"strokes": [[0, 0], [1, 0], [2, 0], [3, 0]], "arms": [[0.1, 0]] * 4}),
+        (1, "points", {"strokes": [[0, 0], [1, 0], [2, 0], [3, 0]]}),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused(which, trait, value):
+    widget = both()[which]
+    before = widget.static_html()
+    with pytest.raises(TraitError):
+        setattr(widget, trait, value)
+    assert widget.static_html() == before
+
+
+def test_python_hears_what_the_page_chooses():
+    patches, strokes = both()
+    heard = []
+    patches.observe(lambda change: heard.append(change["new"]), "selection")
+    strokes.observe(lambda change: heard.append(change["new"]), ["mode", "contrasts"])
+    there = {"image": "colour", "level": "16 px", "row": 1, "column": 1}
+    patches.set_state({"selection": there})  # what a message from the page does
+    strokes.set_state({"mode": "arms", "contrasts": [0.5, 0.5]})
+    assert there in heard
+    assert "arms" in heard
+    assert [0.5, 0.5] in heard
+    assert strokes.probabilities()["learned"] != both()[1].probabilities()["learned"]
+
+
+def test_pages_are_the_same_at_every_run_and_differ_with_their_content():
+    for first, again in zip(both(), both(), strict=True):
+        assert first.static_html() == again.static_html()
+        assert repr(first) == repr(again)
+    pages = [widget.static_html() for widget in both()] + [Continuation(critic(nn.ReLU()), LAW).static_html()]
+    assert len({re.search(r'id="(hssl-\w{12})"', page)[1] for page in pages}) == 3
+
+
+def test_a_notebook_stores_the_page_and_the_live_view():
+    for widget in both():
+        bundle, _ = widget._repr_mimebundle_()
+        assert bundle["text/html"] == widget.static_html() == widget.static().data
+        assert "application/vnd.jupyter.widget-view+json" in bundle
+        assert "object at" not in bundle["text/plain"]
+        assert len(bundle["text/html"].encode()) < SIZE_LIMIT
+
+
+def test_names_never_become_html():
+    _, vectors = pictures()
+    widget = PatchSimilarity({EVIL: np.zeros((8, 8))}, {EVIL: {EVIL: vectors["grey"]["8 px"]}}, alt={EVIL: EVIL})
+    page = widget.static_html()
+    assert "<img src=x" not in page
+    assert page.count("</script>") == page.count("<script") == 2
+    assert state(widget)["data"]["levels"] == [EVIL]
+
+
+def test_without_scripts_there_is_a_picture_with_words():
+    for widget in both():
+        picture, words = re.search(
+            r'<img src="data:image/(?:png|jpeg);base64,([^"]+)" alt="([^"]+)"', widget.static_html()
+        ).groups()
+        assert len(picture) > 500
+        assert len(words) > 50
+
+
+def test_a_page_asks_for_nothing():
+    for widget in both():
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", widget.static_html())
+        assert not re.search(r"innerHTML|insertAdjacentHTML|fetch\(", str(widget._esm))

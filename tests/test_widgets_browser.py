@@ -1,0 +1,375 @@
+"""The widgets in headless Chromium, from a file: driven by mouse, touch and keys, and held against Python."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+import torch
+from browser import find
+from playwright.sync_api import expect, sync_playwright
+from torch import nn
+
+from hssl.widgets import Continuation, PatchSimilarity
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+LAW = {"bend": 8.0, "turn": 12.0, "shape": 4.0, "mean": 1.6, "nearest": 0.5, "farthest": 5.0, "contrast": 0.6}
+EVIL = '</script><img src=x onerror="document.title = 1">'
+MODEL = "document.querySelector('.hssl-widget').model"
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<style>html {{ color-scheme: light dark }}</style>{}<p style="height: 2000px"></p></html>"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = find()
+    if path is None:
+        reason = "no browser was found; install Chromium or name one in CHROMIUM"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Opens a page of its own for a widget; at the end nothing may have been said or asked for."""
+    pages, said, asked = [], [], []
+
+    def open_page(*widgets, width=800, scheme="light", **settings):
+        (tmp_path / "page.html").write_text(PAGE.format("".join(widget.static_html() for widget in widgets)))
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, **settings)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "page.html").as_uri())
+        page.wait_for_selector(".hssl-frame, svg")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not said
+    assert all(url.startswith(("data:", tmp_path.as_uri())) for url in asked)
+
+
+@pytest.fixture
+def patches():
+    random = np.random.default_rng(0)
+    images = {"wide": random.random((32, 48, 3)), "tall": random.random((64, 32)), EVIL: random.random((16, 16))}
+    shapes = {"wide": (4, 6), "tall": (8, 4), EVIL: (2, 2)}
+    levels = {"8 px": 1, f"16 px {EVIL}": 2}
+    vectors = {
+        name: {level: random.standard_normal((rows // step, columns // step, 6)) for level, step in levels.items()}
+        for name, (rows, columns) in shapes.items()
+    }
+    return PatchSimilarity(images, vectors, logits={level: (4.0, -0.5) for level in levels}, alt={"wide": EVIL})
+
+
+@pytest.fixture
+def strokes():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 24), nn.GELU(), nn.Linear(24, 24), nn.GELU(), nn.Linear(24, 1))
+    for layer in network[::2]:
+        nn.init.normal_(layer.weight, std=0.5)  # so that its answers differ
+    return Continuation(network, LAW, rate=0.6, shift=0.2)
+
+
+def centre(locator):
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def over(page, panel, grid, row, column):
+    """Where a patch of a panel is on the page."""
+    box = page.locator(".hssl-frame").nth(panel).bounding_box()
+    x, y = ((i + 0.5) * cell for i, cell in zip((column, row), grid["cell"], strict=True))
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def readings(page):
+    return [float(value) for value in page.eval_on_selector_all("data", "all => all.map((one) => one.value)") if value]
+
+
+def chosen(page, trait="selection"):
+    return page.evaluate(f"{MODEL}.get('{trait}')")
+
+
+# Patch similarity
+
+
+@pytest.mark.parametrize("measure", ["cosine", "probability"])
+def test_every_value_is_that_of_python(show, patches, measure):
+    page = show(patches)
+    page.get_by_label("picture").first.select_option(index=1)
+    page.get_by_label("similarity").select_option(measure)
+    patches.measure, patches.selection = measure, chosen(page)
+    assert patches.selection["image"] == "tall"
+    small, large = patches.data["levels"]
+    grids = patches.data["maps"][1]
+    for row in range(8):
+        for column in range(4):
+            page.mouse.move(*over(page, 1, grids[0], row, column))
+            wanted = patches.values(small)[row, column], patches.values(large)[row // 2, column // 2]
+            assert readings(page) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_click_chooses_a_patch_in_every_panel(show, patches):
+    page = show(patches)
+    small, large = patches.data["levels"]
+    page.mouse.click(*over(page, 1, patches.data["maps"][0][0], 3, 5))
+    assert chosen(page) == {"image": "wide", "level": small, "row": 3, "column": 5}
+    page.mouse.click(*over(page, 2, patches.data["maps"][0][1], 1, 0))
+    assert chosen(page) == {"image": "wide", "level": large, "row": 1, "column": 0}
+    patches.selection = chosen(page)
+    page.mouse.move(0, 890)
+    for level, reading in zip((small, large), readings(page), strict=True):
+        values = patches.values(level)
+        values[patches.patch(level)] = -2
+        assert reading == pytest.approx(values.max(), abs=1e-5)
+
+
+def test_touch_chooses_a_patch(show, patches):
+    page = show(patches, has_touch=True)
+    page.touchscreen.tap(*over(page, 1, patches.data["maps"][0][0], 0, 2))
+    assert (chosen(page)["row"], chosen(page)["column"]) == (0, 2)
+
+
+def test_arrow_keys_choose_a_patch_and_stop_at_the_edge(show, patches):
+    page = show(patches)
+    page.locator(".hssl-frame").nth(1).focus()
+    for key, place in [("ArrowRight", (2, 4)), ("ArrowDown", (3, 4)), ("ArrowDown", (3, 4)), ("ArrowLeft", (3, 3))]:
+        page.keyboard.press(key)
+        assert (chosen(page)["row"], chosen(page)["column"]) == place
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("scrollY") == 0
+
+
+def test_the_choice_is_announced_in_words(show, patches):
+    page = show(patches)
+    page.mouse.click(*over(page, 1, patches.data["maps"][0][0], 0, 1))
+    patches.selection = chosen(page)
+    values = patches.values("8 px")
+    values[0, 1] = -2
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    most = f"Most similar: row {row + 1}, column {column + 1}, cosine {values.max():.2f}."
+    expect(page.get_by_role("status")).to_have_text(f"wide, 8 px, row 1, column 2. {most}")
+
+
+def test_the_map_shows_colours_of_the_scale(show, patches):
+    page = show(patches)
+    pixels = page.evaluate(
+        "Array.from(document.querySelectorAll('canvas')[1].getContext('2d').getImageData(0, 0, 6, 4).data)"
+    )
+    alpha = np.reshape(pixels, (4, 6, 4))[:, :, 3]
+    assert (alpha == 0).sum() == 1  # the chosen patch is seen as it is
+    assert alpha[chosen(page)["row"], chosen(page)["column"]] == 0
+    blue_or_red = np.reshape(pixels, (4, 6, 4))[:, :, 2] > np.reshape(pixels, (4, 6, 4))[:, :, 0]
+    clear = np.abs(patches.values("8 px")) > 0.1
+    np.testing.assert_array_equal(blue_or_red[clear], patches.values("8 px")[clear] < 0)
+
+
+def test_names_are_shown_as_text(show, patches):
+    page = show(patches)
+    page.get_by_label("picture").first.select_option(index=2)
+    assert page.locator("figcaption span").nth(2).inner_text() == f"16 px {EVIL}"
+    expect(page.get_by_role("status")).to_contain_text(EVIL)
+    assert page.locator(".hssl-widget img").count() == 0
+    assert page.title() == ""
+
+
+def test_a_page_may_choose_by_itself(show, patches):
+    page = show(patches)
+    page.evaluate(f"{MODEL}.set('selection', {{image: 'tall', level: '8 px', row: 7, column: 0}})")
+    expect(page.get_by_role("status")).to_contain_text("tall, 8 px, row 8, column 1.")
+    assert page.get_by_label("picture").first.input_value() == "tall"
+
+
+# Continuation
+
+
+def test_numbers_are_those_of_python_for_strokes_and_arms(show, strokes):
+    page, random = show(strokes), np.random.default_rng(0)
+    for _ in range(12):
+        angles, far = random.uniform(0, 2 * np.pi, 4), random.uniform(1, 2.3, 4)
+        arms = np.stack([far * np.cos(angles), far * np.sin(angles)], 1)
+        strokes.points = {"strokes": random.uniform(-4, 4, (4, 2)).tolist(), "arms": arms.tolist()}
+        strokes.contrasts = random.uniform(-2, 2, 2).tolist()
+        for trait in ("points", "contrasts"):
+            page.evaluate(f"value => {MODEL}.set('{trait}', value)", getattr(strokes, trait))
+        for mode, words in (("strokes", "two strokes"), ("arms", "four arms")):
+            page.get_by_role("radio", name=words).check()
+            strokes.mode = mode
+            assert readings(page) == pytest.approx(list(strokes.probabilities().values()), abs=1e-9)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Tanh()])
+def test_other_activations(show, activation):
+    torch.manual_seed(1)
+    widget = Continuation(nn.Sequential(nn.Linear(6, 9), activation, nn.Linear(9, 1)), LAW)
+    assert readings(show(widget)) == pytest.approx(list(widget.probabilities().values()), abs=1e-9)
+
+
+def test_an_end_is_dragged_and_its_stroke_follows(show, strokes):
+    page = show(strokes)
+    before = readings(page)
+    end = page.get_by_label("Stroke B, second end")
+    x, y = centre(end)
+    page.mouse.move(x + 3, y + 2)
+    page.mouse.down()
+    page.mouse.move(x - 97, y + 102, steps=4)
+    page.mouse.up()
+    assert centre(end) == pytest.approx((x - 100, y + 100), abs=1)
+    strokes.points = chosen(page, "points")
+    first, second = strokes.points["strokes"][2:]
+    assert math.dist(first, second) == pytest.approx(0.9, abs=1e-9)
+    assert readings(page) == pytest.approx(list(strokes.probabilities().values()), abs=1e-5) != before
+    page.mouse.move(x, y)  # let go
+    assert chosen(page, "points") == strokes.points
+
+
+def test_a_stroke_is_dragged_as_a_whole(show, strokes):
+    page = show(strokes)
+    x, y = centre(page.get_by_label("Stroke A, as a whole"))
+    before = np.array(strokes.points["strokes"])
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y - 80, steps=3)
+    page.mouse.up()
+    shift = np.array(chosen(page, "points")["strokes"]) - before
+    np.testing.assert_allclose(shift[0], shift[1])
+    np.testing.assert_allclose(shift[2:], 0)
+    assert shift[0, 1] == pytest.approx(2 * shift[0, 0], rel=1e-6)  # twice as far up as to the right
+    page.mouse.move(*centre(page.get_by_label("Stroke A, as a whole")))
+    page.mouse.down()
+    page.mouse.move(2000, y)
+    page.mouse.up()
+    assert np.abs(chosen(page, "points")["strokes"]).max() <= 4
+
+
+def test_the_field_turns_with_the_first_stroke(show, strokes):
+    page = show(strokes)
+    place = "document.querySelector('svg image').getAttribute('transform').match(/-?\\d[\\d.e-]*/g).map(Number)"
+    end = page.get_by_label("Stroke A, second end")
+    page.mouse.move(*centre(end))
+    page.mouse.down()
+    page.mouse.move(*(at - 60 for at in centre(end)), steps=3)
+    page.mouse.up()
+    (x, y), (x2, y2) = chosen(page, "points")["strokes"][:2]
+    wanted = [(x + x2) / 2, (y + y2) / 2, math.degrees(math.atan2(y2 - y, x2 - x))]
+    assert page.evaluate(place) == pytest.approx(wanted)
+    seen = page.locator("svg image").get_attribute("href")
+    page.get_by_label("field behind A").select_option("ideal")
+    assert page.locator("svg image").get_attribute("href") != seen
+
+
+def test_arms_are_dragged_and_keep_away_from_the_middle(show, strokes):
+    page = show(strokes)
+    page.get_by_role("radio", name="four arms").check()
+    arm, middle = page.get_by_label("Arm C, outer end"), centre(page.locator("svg"))
+    page.mouse.move(*centre(arm))
+    page.mouse.down()
+    page.mouse.move(middle[0] - 10, middle[1] - 10, steps=3)
+    page.mouse.up()
+    strokes.points, strokes.mode = chosen(page, "points"), "arms"
+    assert math.hypot(*strokes.points["arms"][2]) == pytest.approx(0.9)
+    assert readings(page) == pytest.approx(list(strokes.probabilities().values()), abs=1e-5)
+    page.get_by_role("radio", name="two strokes").check()
+    assert page.locator(".hssl-handle").count() == 6
+
+
+def test_touch_drags_a_handle_and_scrolls_elsewhere(show, strokes):
+    page = show(strokes, has_touch=True)
+    session = page.context.new_cdp_session(page)
+
+    def swipe(start, end):
+        steps = np.linspace(start, end, 6)
+        session.send(
+            "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": start[0], "y": start[1]}]}
+        )
+        for x, y in steps[1:]:
+            session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y}]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    end = page.get_by_label("Stroke B, first end")
+    x, y = centre(end)
+    swipe((x, y), (x + 30, y + 90))
+    expect(end).not_to_have_attribute("transform", "translate(0.7 0)")
+    assert centre(end) == pytest.approx((x + 30, y + 90), abs=2)
+    assert page.evaluate("scrollY") == 0
+    box = page.locator("svg").bounding_box()
+    swipe((box["x"] + 20, box["y"] + 300), (box["x"] + 20, box["y"] + 100))
+    page.wait_for_function("scrollY > 50")
+
+
+def test_arrow_keys_move_a_handle_and_say_where_it_is(show, strokes):
+    page = show(strokes)
+    end = page.get_by_label("Stroke A, first end")
+    end.focus()
+    x, y = strokes.points["strokes"][0]
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowUp")
+    assert chosen(page, "points")["strokes"][0] == pytest.approx([x - 0.1, y + 0.5])
+    words = f"x {x - 0.1:.1f}, y {y + 0.5:.1f}, direction".replace("-", "−")
+    assert end.get_attribute("aria-valuetext").startswith(words)
+    assert end.get_attribute("role") == "slider"
+    learned, ideal, difference = readings(page)
+    numbers = f"learned {learned:.3f}, ideal {ideal:.3f}, difference {difference:+.3f}".replace("-", "−")
+    expect(page.get_by_role("status")).to_have_text(f"Probability of one contour: {numbers}.")
+
+
+def test_contrasts_are_heard(show, strokes):
+    page = show(strokes)
+    page.get_by_label("contrast of A").fill("1.5")
+    page.get_by_label("contrast of B").fill("-0.5")
+    strokes.contrasts = chosen(page, "contrasts")
+    assert strokes.contrasts == [1.5, -0.5]
+    assert readings(page) == pytest.approx(list(strokes.probabilities().values()), abs=1e-9)
+
+
+def test_a_distance_beyond_the_law_is_said(show, strokes):
+    near = [[-1.0, 0.0], [-0.1, 0.0], [-0.8, 0.0], [0.1, 0.0]]
+    strokes.points = strokes.points | {"strokes": near}
+    page = show(strokes)
+    assert "distance 0.20: the law begins at 0.5" in page.locator(".hssl-note").inner_text()
+
+
+# Both
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 800])
+def test_pages_are_readable_everywhere(show, patches, strokes, scheme, width):
+    page = show(patches, strokes, width=width, scheme=scheme)
+    assert page.evaluate(SIDEWAYS) <= 0
+    ink = page.evaluate("getComputedStyle(document.body).color")
+    for selector in ("figcaption", "[role=status]", "svg line", ".hssl-answers", "select"):
+        assert page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).color") == ink
+    assert page.evaluate("getComputedStyle(document.querySelector('svg line')).stroke") == ink
+    assert page.evaluate("getComputedStyle(document.querySelector('svg text')).fill") == ink
+
+
+def test_two_of_the_same_live_side_by_side(show, strokes):
+    page = show(strokes, strokes)
+    page.get_by_role("radio", name="four arms").nth(1).check()
+    assert page.get_by_role("radio", name="two strokes").nth(0).is_checked()
+    assert page.locator(".hssl-handle").count() == 6 + 4
+
+
+def test_without_scripts_the_picture_stays(browser, tmp_path, patches, strokes):
+    for widget in (patches, strokes):
+        (tmp_path / "page.html").write_text(PAGE.format(widget.static_html()))
+        context = browser.new_context(java_script_enabled=False)
+        page = context.new_page()
+        page.goto((tmp_path / "page.html").as_uri())
+        picture = page.get_by_role("img")
+        assert picture.count() == 1
+        assert picture.bounding_box()["width"] > 100
+        assert picture.get_attribute("alt") == widget._words()
+        context.close()
