@@ -48,6 +48,7 @@ class Texture:
 
         Raises:
             ValueError: n < 1.
+        Taught in: ood_limits, "The worlds".
         """
         if n < 1:
             raise ValueError(f"n: wanted at least one picture, got {n}")
