@@ -1,24 +1,16 @@
 """Every page in headless Chromium: silent, self-contained, and never wider than the window, light and dark."""
 
-import os
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from browser import find
-from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build" / "html"
 NAMES = [*sorted(p.relative_to(SITE).as_posix() for p in (SITE / "book").glob("*.html")), "index.html", "search.html"]
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
 THEME = ("[PST]: ", "[togglebutton]: ")  # what the theme itself logs: the colour mode it chose, and so on
-SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -34,22 +26,10 @@ def host():
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    path = find()
-    if path is None:
-        reason = "no browser was found; install Chromium or name one in CHROMIUM"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
-def test_page(browser, host, name, scheme, width):
+def test_page(browser, host, name, scheme, width, sideways):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     said, asked = [], []
     page.on("console", lambda message: message.text.startswith(THEME) or said.append(message.text))
@@ -60,7 +40,7 @@ def test_page(browser, host, name, scheme, width):
     assert not said
     assert all(url.startswith((host, "data:", "blob:")) for url in asked)
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
-    assert page.evaluate(SIDEWAYS) <= 0
+    assert page.evaluate(sideways) <= 0
     page.close()
 
 

@@ -1,39 +1,20 @@
 """The widgets in headless Chromium, from a file: driven by mouse, touch and keys, and held against Python."""
 
 import math
-import os
 
 import numpy as np
 import pytest
 import torch
-from browser import find
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from torch import nn
 
 from hssl.widgets import Continuation, PatchSimilarity
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
-SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 LAW = {"bend": 8.0, "turn": 12.0, "shape": 4.0, "mean": 1.6, "nearest": 0.5, "farthest": 5.0, "contrast": 0.6}
 EVIL = '</script><img src=x onerror="document.title = 1">'
 MODEL = "document.querySelector('.hssl-widget').model"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <style>html {{ color-scheme: light dark }}</style>{}<p style="height: 2000px"></p></html>"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = find()
-    if path is None:
-        reason = "no browser was found; install Chromium or name one in CHROMIUM"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -345,9 +326,9 @@ def test_a_distance_beyond_the_law_is_said(show, strokes):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 800])
-def test_pages_are_readable_everywhere(show, patches, strokes, scheme, width):
+def test_pages_are_readable_everywhere(show, patches, strokes, scheme, width, sideways):
     page = show(patches, strokes, width=width, scheme=scheme)
-    assert page.evaluate(SIDEWAYS) <= 0
+    assert page.evaluate(sideways) <= 0
     ink = page.evaluate("getComputedStyle(document.body).color")
     for selector in ("figcaption", "[role=status]", "svg line", ".hssl-answers", "select"):
         assert page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).color") == ink

@@ -1,0 +1,31 @@
+"""What several test files need: the browser, and what they ask it."""
+
+import os
+
+import pytest
+from browser import find
+from playwright.sync_api import sync_playwright
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+
+
+@pytest.fixture(scope="module")  # its event loop must not outlive the file: notebooks run their own
+def browser():
+    """Chromium; without one the tests that need it are skipped, and fail in CI."""
+    path = find()
+    if path is None:
+        reason = "no browser was found; install Chromium or name one in CHROMIUM"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def sideways():
+    """JavaScript: how many pixels wider a page is than its window."""
+    return "document.documentElement.scrollWidth - document.documentElement.clientWidth"
