@@ -11,9 +11,11 @@ from torch import Tensor
 
 from hssl.probes import scores_and_labels
 
+FLOOR = -7.0  #: least log-likelihood ratio that is given out, nats: a ratio of 0.0009
+
 
 @torch.no_grad()
-def same_logit(critic: Tensor, rate: float, *, floor: float = -7.0) -> Tensor:
+def same_logit(critic: Tensor, rate: float, *, floor: float = FLOOR) -> Tensor:
     """Log of the likelihood ratio L = p(pair | same) / p(pair | background), from f = log(rate · L + 1 − rate).
 
     It is also the logit of "same" where both are equally likely. Where L → 0 the critic runs flat at log(1 − rate),
@@ -22,7 +24,7 @@ def same_logit(critic: Tensor, rate: float, *, floor: float = -7.0) -> Tensor:
     Args:
         critic: f of pairs, any shape, in nats.
         rate: share of same among pairs that occur together, 0 < rate ≤ 1.
-        floor: least value given out, in nats; −7 is an L of 0.0009.
+        floor: least value given out, in nats.
     Returns:
         log L in nats, the critic's shape, without gradients.
     Raises:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
@@ -12,11 +13,14 @@ from sklearn.metrics.pairwise import cosine_similarity
 from torch import nn
 from traitlets import TraitError
 
+from hssl import calibration
 from hssl.widgets import SIZE_LIMIT, Continuation, PatchSimilarity
+from hssl.widgets.continuation import PAIRINGS
 from hssl.widgets.mounting import decode
 from hssl.widgets.observers import FIELD, complete_law, ideal_logits, relate
+from hssl.worlds import contours, figures
 
-LAW = {"bend": 8.0, "turn": 12.0, "shape": 4.0, "mean": 1.6, "nearest": 0.5, "farthest": 5.0, "contrast": 0.6}
+LAW = asdict(contours.law)
 EVIL = '</script><img src=x onerror="alert(1)">'
 
 
@@ -149,7 +153,7 @@ def test_a_widget_that_would_be_too_large_stays_as_it_was():
 def log_ratio(x, y, turn, first, second):
     """The law's log-likelihood ratio of one pair, from the densities of scipy."""
     gamma = stats.gamma(LAW["shape"], scale=LAW["mean"] / LAW["shape"])
-    near, far = LAW["nearest"], LAW["farthest"]
+    near, far = LAW["smallest"], LAW["largest"]
     d, phi = np.hypot(x, y), np.arctan2(y, x)
     bend, skew = stats.vonmises(LAW["bend"]), stats.vonmises(LAW["turn"])
     same = gamma.pdf(d) / (gamma.cdf(far) - gamma.cdf(near))
@@ -160,7 +164,7 @@ def log_ratio(x, y, turn, first, second):
     return np.log(same / other)
 
 
-def torch_answer(network, first, second, contrasts=(0.0, 0.0), rate=1.0, shift=0.0, floor=1e-4):
+def torch_answer(network, first, second, contrasts=(0.0, 0.0), rate=1.0, shift=0.0):
     """The network's logit for two strokes (x, y, angle), in torch."""
     (x, y, angle), (x2, y2, angle2) = first, second
     cos, sin = np.cos(angle), np.sin(angle)
@@ -169,7 +173,18 @@ def torch_answer(network, first, second, contrasts=(0.0, 0.0), rate=1.0, shift=0
     seen = torch.tensor([[dx, dy, np.cos(2 * turn), np.sin(2 * turn), *contrasts]], dtype=torch.float64)
     with torch.no_grad():
         f = network.double()(seen).item()
-    return np.log(max((np.exp(f + shift) - (1 - rate)) / rate, floor))
+    return calibration.same_logit(torch.tensor(f + shift, dtype=torch.float64), rate).item()
+
+
+def test_the_ideal_observer_is_that_of_the_world():
+    pairs = contours.sample_pairs(1000, 0.5, torch.Generator().manual_seed(0))
+    at = [field.double().numpy() for field in pairs]
+    ours = ideal_logits(complete_law(LAW), *at[:3], at[3:])
+    assert np.allclose(ours, contours.log_likelihood_ratio(pairs), atol=1e-4)
+
+
+def test_the_four_arms_are_paired_as_in_the_figure():
+    assert torch.equal(torch.tensor(PAIRINGS), figures.PAIRINGS)
 
 
 @pytest.mark.parametrize("kind", [nn.GELU, nn.ReLU, nn.Tanh])
@@ -184,7 +199,7 @@ def test_strokes_against_torch_and_scipy(kind):
         first, second = (
             (*(a + b) / 2, np.arctan2(*(b - a)[::-1])) for a, b in ((ends[0], ends[1]), (ends[2], ends[3]))
         )
-        if np.hypot(second[0] - first[0], second[1] - first[1]) < LAW["nearest"]:
+        if np.hypot(second[0] - first[0], second[1] - first[1]) < LAW["smallest"]:
             continue
         found = widget.probabilities()
         learned = torch_answer(network, first, second, widget.contrasts, 0.6, 0.3)
@@ -197,7 +212,7 @@ def test_strokes_against_torch_and_scipy(kind):
 
 def test_the_likelihood_ratio_averages_to_one_over_the_background():
     random, n = np.random.default_rng(0), 400_000
-    distance = np.sqrt(random.uniform(LAW["nearest"] ** 2, LAW["farthest"] ** 2, n))
+    distance = np.sqrt(random.uniform(LAW["smallest"] ** 2, LAW["largest"] ** 2, n))
     azimuth, turn, contrasts = *random.uniform(0, 2 * np.pi, (2, n)), random.standard_normal((2, n))
     assert np.exp(ideal_logits(complete_law(LAW), distance, azimuth, turn, contrasts)).mean() == pytest.approx(1, 0.02)
 
@@ -270,14 +285,13 @@ def test_another_critic_can_be_shown():
         ({"critic": critic(nn.ReLU(), nn.ReLU(), hidden=300)}, "kB, wanted at most 300 kB: take a narrower critic"),
         ({"rate": 0.0}, "rate: wanted 0 < rate"),
         ({"rate": float("nan")}, "rate: wanted 0 < rate"),
-        ({"floor": 0.0}, "floor"),
         ({"shift": float("inf")}, "shift"),
         ({"law": {"bend": 8.0}}, "law: wanted bend, turn"),
         ({"law": LAW | {"extra": 1.0}}, "law: wanted bend, turn"),
         ({"law": LAW | {"turn": -1.0}}, "law: wanted numbers > 0"),
         ({"law": LAW | {"mean": float("nan")}}, "law: wanted numbers > 0"),
-        ({"law": LAW | {"contrast": 1.0}}, "contrast between"),
-        ({"law": LAW | {"nearest": 6.0}}, "nearest < farthest"),
+        ({"law": LAW | {"correlation": 1.0}}, "correlation between"),
+        ({"law": LAW | {"smallest": 6.0}}, "smallest < largest"),
     ],
 )
 def test_bad_critics_and_laws_are_named(change, message):

@@ -1,6 +1,7 @@
 """The widgets in headless Chromium, from a file: driven by mouse, touch and keys, and held against Python."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from playwright.sync_api import expect
 from torch import nn
 
 from hssl.widgets import Continuation, PatchSimilarity
+from hssl.worlds import contours
 
-LAW = {"bend": 8.0, "turn": 12.0, "shape": 4.0, "mean": 1.6, "nearest": 0.5, "farthest": 5.0, "contrast": 0.6}
+LAW = asdict(contours.law)
 EVIL = '</script><img src=x onerror="document.title = 1">'
 MODEL = "document.querySelector('.hssl-widget').model"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

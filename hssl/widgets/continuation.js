@@ -258,7 +258,7 @@ class Strokes {
     const strokes = this.strokes();
     strokes.forEach((stroke, k) => this.drawStroke(stroke, k, this.mode === "arms" ? 2 : contrasts[k]));
     const { x, y, angle } = strokes[0];
-    const far = this.data.law.farthest;
+    const far = this.data.law.largest;
     const turned = `${place(x, y)} rotate(${degrees(angle)})`;
     set(this.field, { x: -far, y: -far, width: 2 * far, height: 2 * far, transform: turned });
     this.sliders.forEach((slider, k) => {
@@ -299,11 +299,11 @@ class Strokes {
 
   /** How far apart the strokes are, and whether that is beyond the law. */
   describe(distances) {
-    const { nearest, farthest } = this.data.law;
+    const { smallest, largest } = this.data.law;
     const [least, most] = [Math.min(...distances), Math.max(...distances)];
     const range = this.mode === "arms" ? `distances ${shown(least)} to ${shown(most)}` : `distance ${shown(least)}`;
-    if (least < nearest) return `${range}: the law begins at ${nearest}, which is taken instead`;
-    if (most > farthest) return `${range}: the law ends at ${farthest}, which is taken instead`;
+    if (least < smallest) return `${range}: the law begins at ${smallest}, which is taken instead`;
+    if (most > largest) return `${range}: the law ends at ${largest}, which is taken instead`;
     return range;
   }
 }

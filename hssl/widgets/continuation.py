@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from scipy.special import expit, softmax
 from torch import nn
 
+from hssl.calibration import FLOOR
 from hssl.widgets.mounting import Widget, decode, module
 from hssl.widgets.observers import (
     FIELD,
@@ -36,20 +37,20 @@ class Continuation(Widget):
 
     The critic f sees (dx, dy, cos 2ψ, sin 2ψ, c₁, c₂): where the second stroke's middle lies in the frame of the first,
     which points from its first end to its second, how the second is turned against it, and both contrasts. Its
-    logit is log max((exp(f + shift) − (1 − rate)) / rate, floor); the ideal observer's is the log-likelihood ratio of
-    the law. A distance beyond the law's range is taken as the nearest within, for both. Two strokes belong together
-    with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of its two logits).
+    logit is log((exp(f + shift) − (1 − rate)) / rate), held above `calibration.FLOOR`; the ideal observer's is the
+    law's log-likelihood ratio. A distance beyond the law's range is taken as the nearest within, for both. Two strokes
+    belong together with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of its two
+    logits).
 
     Args:
         critic: `Linear` layers with one kind of activation between (GELU, ReLU or Tanh), from 6 numbers to 1.
         law: of contours: "bend" and "turn" (von Mises concentrations of bend and turn), "shape" and "mean" (of the
-            Gamma law of distance), "nearest" and "farthest", and "contrast" (the correlation of contrasts).
+            Gamma law of distance), "smallest" and "largest" distance, and the "correlation" of contrasts.
         rate: share ρ of pairs of one contour among the critic's positives, in (0, 1].
         shift: what is added to f, nats.
-        floor: the least likelihood ratio, > 0.
     Raises:
-        ValueError: another kind of network, a law that lacks a number or has one out of range, rate, shift or floor
-            out of range, or more than `SIZE_LIMIT` bytes in all.
+        ValueError: another kind of network, a law that lacks a number or has one out of range, rate or shift out of
+            range, or more than `SIZE_LIMIT` bytes in all.
 
     Python may observe and set `mode` ("strokes" or "arms"), `points` (for either mode four ends [x, y]; an arm points
     away from the middle and has its stroke's length) and `contrasts` of the two strokes. Anything else raises a
@@ -64,17 +65,17 @@ class Continuation(Widget):
     points = traitlets.Dict(help="four ends for either mode").tag(sync=True)
     contrasts = traitlets.List(help="of both strokes, in standard deviations").tag(sync=True)
 
-    def __init__(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: float = 0, floor: float = 1e-4):
+    def __init__(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: float = 0):
         super().__init__(points=POINTS, contrasts=[0.0, 0.0])
-        self.update(critic, law, rate=rate, shift=shift, floor=floor)
+        self.update(critic, law, rate=rate, shift=shift)
 
-    def update(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: float = 0, floor: float = 1e-4):
+    def update(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: float = 0):
         """Show another critic, say one that has just been trained; strokes stay where they are. See the class."""
         if not 0 < rate <= 1:
             raise ValueError(f"rate: wanted 0 < rate ≤ 1, got {rate}")
-        if not 0 < floor < np.inf or not np.isfinite(shift):
-            raise ValueError(f"shift, floor: wanted finite numbers and floor > 0, got {shift} and {floor}")
-        data = {"rate": float(rate), "shift": float(shift), "floor": float(floor), "law": complete_law(law)}
+        if not np.isfinite(shift):
+            raise ValueError(f"shift: wanted a finite number, got {shift}")
+        data = {"rate": float(rate), "shift": float(shift), "floor": float(np.exp(FLOOR)), "law": complete_law(law)}
         data |= read_network(critic) | {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS}
         self._replace_data(data | {"fields": association_fields(data)})
 
@@ -133,7 +134,7 @@ class Continuation(Widget):
         at = ((np.arange(side) + 0.5) / side * 2 - 1) * view
         x, y = np.meshgrid(at - strokes[0, 0], -at - strokes[0, 1])
         cos, sin = np.cos(strokes[0, 2]), np.sin(strokes[0, 2])
-        place = np.stack([y * cos - x * sin, x * cos + y * sin]) / self.data["law"]["farthest"]
+        place = np.stack([y * cos - x * sin, x * cos + y * sin]) / self.data["law"]["largest"]
         row, column = np.clip((place + 1) / 2 * FIELD, 0, FIELD - 1).astype(int)
         share = 0.8 * decode(self.data["fields"]["learned"], "u1").reshape(FIELD, FIELD)[row, column, None] / 255
         still = Image.fromarray(np.uint8(255 * (1 - share) + np.array(WARM) * share))

@@ -33,7 +33,7 @@ function relate(first, second, law) {
   const x = second.x - first.x;
   const y = second.y - first.y;
   const far = Math.hypot(x, y);
-  const distance = clamp(far, law.nearest, law.farthest);
+  const distance = clamp(far, law.smallest, law.largest);
   return { far, distance, azimuth: Math.atan2(y, x) - first.angle, turn: second.angle - first.angle };
 }
 
@@ -51,7 +51,7 @@ function learnedLogit({ layers, activate, rate, shift, floor }, { distance, azim
 }
 
 function idealLogit({ law }, { distance, azimuth, turn }, [first, second]) {
-  const r = law.contrast;
+  const r = law.correlation;
   const far = (law.shape - 2) * Math.log(distance) - (distance * law.shape) / law.mean;
   const bend = logCosh(law.bend * Math.cos(azimuth)) + logCosh(law.turn * Math.cos(turn - 2 * azimuth));
   const light = (2 * r * first * second - r * r * (first ** 2 + second ** 2)) / (2 * (1 - r * r));

@@ -10,7 +10,7 @@ from torch import nn
 
 from hssl.widgets.mounting import as_numbers, decode, encode
 
-LAW = ("bend", "turn", "shape", "mean", "nearest", "farthest", "contrast")
+LAW = ("bend", "turn", "shape", "mean", "smallest", "largest", "correlation")
 FIELD = 64  # places along each side of the association field
 KINDS = {nn.GELU: "gelu", nn.ReLU: "relu", nn.Tanh: "tanh"}
 ACTIVATIONS = {
@@ -51,15 +51,15 @@ def complete_law(law: dict[str, float]) -> dict[str, float]:
     if set(law) != set(LAW):
         raise ValueError(f"law: wanted {', '.join(LAW)}, got {', '.join(law)}")
     law = {name: float(law[name]) for name in LAW}
-    if not (all(0 < law[name] < np.inf for name in LAW[:-1]) and abs(law["contrast"]) < 1):
-        raise ValueError(f"law: wanted numbers > 0, and a contrast between -1 and 1, got {law}")
-    near, far, shape, scale = law["nearest"], law["farthest"], law["shape"], law["mean"] / law["shape"]
+    if not (all(0 < law[name] < np.inf for name in LAW[:-1]) and abs(law["correlation"]) < 1):
+        raise ValueError(f"law: wanted numbers > 0, and a correlation between -1 and 1, got {law}")
+    near, far, shape, scale = law["smallest"], law["largest"], law["shape"], law["mean"] / law["shape"]
     if near >= far:
-        raise ValueError(f"law: wanted nearest < farthest, got {near} and {far}")
+        raise ValueError(f"law: wanted smallest < largest, got {near} and {far}")
     kept = np.diff(gamma.cdf([near, far], shape, scale=scale))[0]
     distance = np.log((far**2 - near**2) / 2) - shape * np.log(scale) - gammaln(shape) - np.log(kept)
     angles = sum(np.log(i0e(law[name])) + law[name] for name in ("bend", "turn"))
-    contrasts = np.log(1 - law["contrast"] ** 2) / 2
+    contrasts = np.log(1 - law["correlation"] ** 2) / 2
     return law | {"constant": float(distance - angles - contrasts)}
 
 
@@ -68,10 +68,10 @@ def relate(first: np.ndarray, second: np.ndarray, law: dict) -> tuple[np.ndarray
 
     Args:
         first, second: shape (n, 3): x and y of the middle, and the direction in radians.
-        law: the distance is taken as the nearest one between its "nearest" and its "farthest".
+        law: the distance is taken as the nearest one between its "smallest" and its "largest".
     """
     x, y, turn = (second - first).T
-    return np.clip(np.hypot(x, y), law["nearest"], law["farthest"]), np.arctan2(y, x) - first[:, 2], turn
+    return np.clip(np.hypot(x, y), law["smallest"], law["largest"]), np.arctan2(y, x) - first[:, 2], turn
 
 
 def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
@@ -88,7 +88,7 @@ def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) ->
 
 def ideal_logits(law: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
     """The same by the law's log-likelihood ratio, against strokes strewn evenly and turned at random."""
-    r, (first, second) = law["contrast"], contrasts
+    r, (first, second) = law["correlation"], contrasts
     far = (law["shape"] - 2) * np.log(distance) - distance * law["shape"] / law["mean"]
     bend = _log_cosh(law["bend"] * np.cos(azimuth)) + _log_cosh(law["turn"] * np.cos(turn - 2 * azimuth))
     light = (2 * r * first * second - r**2 * (first**2 + second**2)) / (2 * (1 - r**2))
@@ -100,7 +100,7 @@ def association_fields(data: dict) -> dict[str, str]:
 
     At each place it is turned as a circle through both would have it (ψ = 2φ). Rows go from the lowest y up.
     """
-    far = data["law"]["farthest"]
+    far = data["law"]["largest"]
     at = ((np.arange(FIELD) + 0.5) / FIELD * 2 - 1) * far
     places = np.stack([*(grid.ravel() for grid in np.meshgrid(at, at)), np.zeros(FIELD**2)], 1)
     distance, azimuth, _ = relate(np.zeros_like(places), places, data["law"])
