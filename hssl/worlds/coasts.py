@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hssl.worlds.shading import hue_to_rgb
-from hssl.worlds.textures import Dial, Latents, Texture
+from hssl.worlds.textures import Dial, Latents, Texture, numbers_of
 
 WAVES = 12  #: plane waves that make the coast, and as many that make the tinge of either side
 LONGEST, SHORTEST = 1.6, 0.5  #: their wavelengths, picture widths
@@ -29,10 +29,10 @@ def boundary(latents: Latents, size: int = 64) -> Boundary:
     Raises:
         ValueError: as `coast.render`.
     """
-    coast.render(latents, 8)  # checks
+    coast.check(latents, size)
     at = (torch.arange(size, device=latents.values.device) + 0.5) / size - 0.5
     y, x = torch.meshgrid(at, at, indexing="ij")
-    distance, dx, dy = _distance(latents.seeds, x, y)
+    distance, dx, dy = _distance(_draw(latents.seeds), x, y)
     return Boundary(distance, torch.atan2(dx, -dy) % math.pi)
 
 
@@ -75,31 +75,33 @@ def _choose(where: Tensor, generator: torch.Generator) -> Tensor:
 
 def draw_coast(dials, seeds, x, y):
     """Land and water, each of one hue or of many round it, and a boundary between them of the same width all along."""
-    distance, _, _ = _distance(seeds, x, y)
+    draws = _draw(seeds)
+    distance, _, _ = _distance(draws, x, y)
     share = torch.sigmoid(distance / 10 ** dials["width"])[:, None]
     sides = []
     for i, side in enumerate(("land", "water"), start=1):
-        tinge, _, _ = _waves(seeds, x, y, offset=i, shortest=0.2, longest=0.6)
+        tinge, _, _ = _waves(draws[:, i], x, y, shortest=0.2, longest=0.6)
         hue = (dials[f"hue_{side}"] + dials["tinge"] * tinge) % 1
         rgb = hue_to_rgb(hue.flatten(), saturation=0.6, value=0.8)
         sides.append(rgb.view(len(seeds), *x.shape, 3).permute(0, 3, 1, 2))
     return share * sides[0] + (1 - share) * sides[1]
 
 
-def _distance(seeds: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _draw(seeds: Tensor) -> Tensor:
+    """Direction, length and phase, each uniform in [0, 1), of all waves: of the shore and of either side's tinge."""
+    return numbers_of(seeds, (3, 3, WAVES), normal=False)
+
+
+def _distance(draws: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Signed distance to the zero line of the waves, to first order, and the direction in which it grows."""
-    value, dx, dy = _waves(seeds, x, y, offset=0, shortest=SHORTEST, longest=LONGEST)
+    value, dx, dy = _waves(draws[:, 0], x, y, shortest=SHORTEST, longest=LONGEST)
     steep = torch.hypot(dx, dy).clamp_min(1.0)  # where the waves are flat there is no boundary near
     return value / steep, dx, dy
 
 
-def _waves(seeds, x, y, *, offset, shortest, longest) -> tuple[Tensor, Tensor, Tensor]:
-    """A sum of plane waves of variance 1, and its gradient; shape (n, h, w) each. Picture i has those of its seed."""
-    draws = []
-    for seed in seeds.tolist():
-        generator = torch.Generator().manual_seed(seed)
-        draws.append(torch.rand(3, 3, WAVES, generator=generator)[offset])
-    direction, length, phase = torch.stack(draws, 1).to(x.device)[..., None]
+def _waves(draws: Tensor, x: Tensor, y: Tensor, *, shortest: float, longest: float) -> tuple[Tensor, Tensor, Tensor]:
+    """A sum of plane waves of variance 1, and its gradient; shape (n, h, w) each, from draws of shape (n, 3, waves)."""
+    direction, length, phase = draws[..., None].unbind(1)  # (n, waves, 1)
     k = 2 * math.pi / (shortest * (longest / shortest) ** length)
     kx, ky = k * (2 * math.pi * direction).cos(), k * (2 * math.pi * direction).sin()
     # sin(kx·x + ky·y + phase) is the imaginary part of a product, so a sum of waves is a product of two matrices

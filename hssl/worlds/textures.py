@@ -64,10 +64,8 @@ class Texture:
             TypeError: values are no floating-point numbers, or seeds no integers.
             ValueError: another shape, no picture at all, a dial outside its range or NaN, or size not 8 to 1024.
         """
+        self.check(latents, size)
         values, seeds = latents
-        self._check(values, seeds)
-        if not 8 <= size <= 1024:
-            raise ValueError(f"size: wanted 8 to 1024, got {size}")
         at = (torch.arange(size, device=values.device) + 0.5) / size - 0.5
         y, x = torch.meshgrid(at, at, indexing="ij")
         dials = {name: column[:, None, None] for name, column in zip(self.dials, values.T, strict=True)}
@@ -85,7 +83,9 @@ class Texture:
     def _bounds(self) -> list[tuple[float, float]]:
         return [(dial.low, dial.high) for dial in self.dials.values()]
 
-    def _check(self, values: Tensor, seeds: Tensor) -> None:
+    def check(self, latents: Latents, size: int) -> None:
+        """Raises what `render` raises."""
+        values, seeds = latents
         if not values.is_floating_point() or seeds.is_floating_point():
             raise TypeError(
                 f"values, seeds: wanted floating-point numbers and integers, got {values.dtype}, {seeds.dtype}"
@@ -98,6 +98,8 @@ class Texture:
         for (name, dial), column in zip(self.dials.items(), values.T, strict=True):
             if not ((dial.low <= column) & (column <= dial.high)).all():
                 raise ValueError(f"values: wanted {name} in [{dial.low}, {dial.high}] {dial.unit}")
+        if not 8 <= size <= 1024:
+            raise ValueError(f"size: wanted 8 to 1024, got {size}")
 
 
 def draw_gradient_edge(dials, seeds, x, y):
@@ -112,7 +114,7 @@ def draw_gradient_edge(dials, seeds, x, y):
 def draw_blob(dials, seeds, x, y):
     """A star-shaped stain without identity, its rim sharp or diffuse."""
     order = torch.arange(1, HARMONICS + 1, device=x.device)
-    waves = _noise(seeds, (2, HARMONICS)) / order**1.3
+    waves = numbers_of(seeds, (2, HARMONICS)) / order**1.3
     angle = torch.atan2(y - dials["y"], x - dials["x"])[:, None] * order[:, None, None]  # (n, harmonics, h, w)
     wave = (waves[:, 0, :, None, None] * angle.cos() + waves[:, 1, :, None, None] * angle.sin()).sum(1)
     radius = dials["radius"] * (1 + dials["roughness"] * wave)
@@ -125,7 +127,7 @@ def draw_noise(dials, seeds, x, y):
     size = len(x)
     frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]).to(x.device)
     frequency[0, 0] = torch.inf  # no mean
-    field = torch.fft.rfft2(_noise(seeds, (size, size))) * frequency ** -dials["exponent"]
+    field = torch.fft.rfft2(numbers_of(seeds, (size, size))) * frequency ** -dials["exponent"]
     field = torch.fft.irfft2(field, s=(size, size))
     field = field / field.std((1, 2), keepdim=True)
     return _colour(dials["hue"], value=0.6) * (1 + dials["contrast"] * field)[:, None]
@@ -133,7 +135,7 @@ def draw_noise(dials, seeds, x, y):
 
 def draw_dead_leaves(dials, seeds, x, y):
     """Discs that hide each other, radii drawn from p(r) ∝ r⁻³; front to back, until nothing shines through."""
-    uniform = _noise(seeds, (LEAVES, 4), normal=False)  # radius, x, y, hue
+    uniform = numbers_of(seeds, (LEAVES, 4), normal=False)  # radius, x, y, hue
     smallest = 10 ** dials["smallest"][:, 0]
     radius = (smallest**-2 + (0.4**-2 - smallest**-2) * uniform[:, :, 0]) ** -0.5
     centre = uniform[:, :, 1:3] * 1.4 - 0.7
@@ -155,8 +157,8 @@ def _colour(hue: Tensor, value: float = 0.8) -> Tensor:
     return hue_to_rgb(hue.flatten(), saturation=0.6, value=value)[:, :, None, None]
 
 
-def _noise(seeds: Tensor, shape: tuple[int, ...], *, normal: bool = True) -> Tensor:
-    """Random numbers, shape (n, *shape), those of a picture drawn from its own seed."""
+def numbers_of(seeds: Tensor, shape: tuple[int, ...], *, normal: bool = True) -> Tensor:
+    """Random numbers, shape (n, *shape), those of a picture drawn from its own seed: normal, or uniform in [0, 1)."""
     draws = []
     for seed in seeds.tolist():
         generator = torch.Generator().manual_seed(seed)
