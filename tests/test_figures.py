@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy.special import expit
@@ -287,3 +288,7 @@ GOOD = torch.zeros(3)
 def test_bad_bars_are_named(orientations, contrasts, settings, error, message):
     with pytest.raises(error, match=message):
         draw_bars(orientations, contrasts, **settings)
+
+
+def test_arms_are_single_precision_whatever_the_angle_comes_as():
+    assert four_arms(np.float64(0.7)).places.dtype == torch.float32

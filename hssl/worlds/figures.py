@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, normalize
 
+from hssl.worlds.strokes import BOX, stroke
+
 #: The three ways to pair four arms, shape (3, 2, 2): as two lines that cross, or as two bends that meet.
 PAIRINGS = torch.tensor([[[0, 2], [1, 3]], [[0, 1], [2, 3]], [[0, 3], [1, 2]]])
 BACKGROUND = -1  # the group of elements that are on no contour
@@ -34,7 +36,7 @@ def four_arms(angle: float, reach: float = 0.9) -> Elements:
     """
     _check(angle=angle)
     _check_positive(reach=reach)
-    directions = torch.tensor([0.0, angle, math.pi, math.pi + angle])
+    directions = torch.tensor([0.0, angle, math.pi, math.pi + angle], dtype=torch.float32)
     return Elements(reach * _unit(directions), directions[:2].repeat(2) % math.pi, torch.tensor([0, 1, 0, 1]))
 
 
@@ -141,15 +143,10 @@ def draw(segments: Tensor, size: int = 64, width: float = 0.06) -> tuple[Tensor,
     _check(size=size, least=8, most=1024)
     if not 2 / size <= width <= 2:
         raise ValueError(f"width: wanted at least a pixel, {2 / size:.3f}, and at most 2, got {width}")
-    at = (torch.arange(size, device=segments.device, dtype=segments.dtype) + 0.5) * (2 / size) - 1
-    start, end = segments[..., None, None].split(2, dim=2)  # (b, k, 2, 1, 1)
-    middle, half = (start + end) / 2, (end - start) / 2
-    x, y = at - middle[:, :, 0], at[:, None] - middle[:, :, 1]  # (b, k, 1, size), (b, k, size, 1)
-    heading = torch.atan2(half[:, :, 1], half[:, :, 0])
-    beyond = (x * heading.cos() + y * heading.sin()).abs_().sub_(half.norm(dim=2)).clamp_min_(0)
-    aside = y * heading.cos() - x * heading.sin()
-    distance = aside.square_().addcmul_(beyond, beyond).sqrt_()  # (b, k, size, size)
-    coverage = distance.mul_(-size / 2).add_(0.5 + width * size / 4).clamp_(0, 1).nan_to_num_(0)
+    b, k, _ = segments.shape
+    ends = (segments.detach().cpu().float().view(-1, 2, 2) + 1) * (BOX / 2)
+    groups = [[line] if line.isfinite().all() else [] for line in ends]
+    coverage = stroke(groups, size, width=width * BOX / 2).view(b, k, size, size).to(segments)
     return coverage.amax(1, keepdim=True), coverage
 
 
