@@ -4,6 +4,7 @@ It knows no world and no probe: it takes pairs, a loss, and what to look at on t
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -115,7 +116,10 @@ def sweep(function: Callable, settings: list[dict], *, label: str, workers: int 
     if not settings:
         raise ValueError("settings: wanted at least one, got an empty list")
     run = Parallel(n_jobs=min(workers or cpu_count(), len(settings)), return_as="generator", batch_size=1)
-    return list(progress(run(delayed(_on_one_core)(function, s) for s in settings), total=len(settings), label=label))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped while")  # one that grew too large was replaced: no harm
+        done = run(delayed(_on_one_core)(function, s) for s in settings)
+        return list(progress(done, total=len(settings), label=label))
 
 
 def _on_one_core(function: Callable, setting: dict):

@@ -66,7 +66,7 @@ def test_rows_are_matched(found):
         assert (other.second.sum((1, 2, 3)) / true.second.sum((1, 2, 3)) - 1).abs().max() <= INK + 1e-6
         changed = (other.second != true.second).flatten(1).any(1) | (other.offset != true.offset).any(1)
         assert changed.all()
-    for control in ("from_two_icons", "rotated_half"):
+    for control in ("rotated_half", "mirrored_half"):
         assert torch.equal(found[control].centres, true.centres)
 
 

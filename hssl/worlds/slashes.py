@@ -1,4 +1,4 @@
-"""Patches on either side of an icon's slash: of one stroke that it cuts, and three controls that only look like it.
+"""Patches on either side of an icon's slash: of one stroke that it cuts, and four controls that only look like it.
 
 All patches are cut from pictures whose slash hides what is beneath it and is then taken away. How similar or how
 probable a pair is, is left to `encoders`; icons and their slashes are those of `icons`.
@@ -15,16 +15,17 @@ from torch import Tensor
 from hssl.worlds.icons import GOOGLE, across, elements, layers, pixel_centres, slash, unslashed
 from hssl.worlds.strokes import BOX, distance_to, fill, resample, stroke
 
-CONTROLS = ("from_two_icons", "offset_half", "rotated_half")
+CONTROLS = ("offset_half", "from_two_icons", "rotated_half", "mirrored_half")  # the seldom found first
 SHIFT = 3.0  #: units, along either axis, that the second half of `offset_half` is shifted along the slash
-TURN = 90.0  #: degrees that the second half of `rotated_half` is turned about the middle of its patch, either way
+TURN = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # a quarter, about the middle of the patch
 INK = 0.05  #: a control's second patch has this much more or less ink than the true one, at most
 STEP = 0.1  # units between points of a stroke
 NEAR = 0.3  # units; within it of a line, a point is on the line
 LONGEST_GAP = 6.0  # units
 REACH = 3.5  # units of a stroke that are followed from the gap
-ALIKE = 0.3  # correlation; second patches at the same place that are more alike are no control
-TRIES = 40  # places along a stroke that are tried for a cut
+ALIKE = 0.3  # correlation; second patches at nearly the same place that are more alike are no control
+BESIDE = 1.0  # units along either axis; nearer than that is nearly the same place
+TRIES = 40  # places along a stroke that are tried for a cut, and ends of other icons for a place
 
 
 class Cut(NamedTuple):
@@ -87,9 +88,13 @@ def across_slash(
     of the slash is the first is drawn by lot. Every control keeps the first patch of its row, and in place of the
     second has one with ink within 5 % of it, at the same distance to half a pixel, which is not connected either:
 
-    from_two_icons: the second half is that of another icon of `names` with the same slash, at the same place.
+    from_two_icons: the second half is that of another icon of `names`, and its patch lies on a stroke that the same
+        slash cuts there, as the true one does: so that by itself it looks no different.
     offset_half: the second half is shifted along the slash, 3 units along either axis, one way or the other.
-    rotated_half: the second half is turned by 90 degrees about the middle of the patch, one way or the other.
+    rotated_half: the second half is turned by 90 degrees about the middle of the patch, one way or the other. Where
+        the stroke ended at the slash, it now ends beside it: the second patch alone may give this control away.
+    mirrored_half: the second half is mirrored about the normal of the slash through the middle of the patch. It ends
+        at the slash as before, coming from the other side.
 
     A cut for which all this cannot be found in a number of tries is left out.
 
@@ -105,12 +110,11 @@ def across_slash(
     """
     _check(names, size, window, controls)
     icons, rows = [_Icon(name, size) for name in names], []
+    ends = [_ends(icons, side, window) for side in (0, 1)] if "from_two_icons" in controls else [None, None]
     for icon in icons:
-        others = [other.rest for other in icons if other.first_word != icon.first_word and other.has_slash_of(icon)]
-        drawings = {"from_two_icons": torch.stack(others) if others else torch.zeros(0, size, size)}
         for cut in icon.cuts:
             sides = _shuffled(torch.arange(2), generator).tolist()
-            found = (_Row(icon, cut, side, window, drawings, generator).draw(controls) for side in sides)
+            found = (_Row(icon, cut, side, window, ends[side], generator).draw(controls) for side in sides)
             row = next(filter(None, found), None)
             rows += [row] if row else []
     if not rows:
@@ -146,27 +150,45 @@ class _Icon:
     def has_slash_of(self, other) -> bool:
         return torch.equal(self.bar.end, other.bar.end)
 
-    def turned(self, about: Tensor) -> Tensor:
-        """The icon without its slash, turned one way and the other about a point in units, shape (2, size, size)."""
-        angle = torch.tensor(TURN).deg2rad()
-        turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+    def moved(self, about: Tensor, ways: list[Tensor]) -> Tensor:
+        """The icon without its slash, moved by 2 × 2 matrices about a point in units, shape (ways, size, size)."""
         bar = torch.stack([1.05 * self.bar.start - 0.05 * self.bar.end, 1.05 * self.bar.end - 0.05 * self.bar.start])
-        ways = [[(line - about) @ way + about for line in [bar, *unslashed(self.name)]] for way in (turn, turn.T)]
+        ways = [[(line - about) @ way + about for line in [bar, *unslashed(self.name)]] for way in ways]
         if self.name not in GOOGLE:
             return stroke([lines for _, *lines in ways], self.size)
         hidden = stroke([[bar] for bar, *_ in ways], self.size, width=self.bar.width + 0.2)  # one shape with the slash
         return torch.stack([fill(lines, self.size) for _, *lines in ways]) * (1 - hidden)
 
 
+class _Ends(NamedTuple):
+    """All windows on strokes that a slash cuts, on one side of it."""
+
+    corners: Tensor  # shape (n, 2): upper left, pixels
+    patches: Tensor  # shape (n, window, window)
+    owners: list[_Icon]  # n of them
+
+
+def _ends(icons: list[_Icon], side: int, window: int) -> _Ends:
+    corners, patches, owners = [], [], []
+    for icon in icons:
+        seen = icon.rest * icon.seen[side]
+        for corner in (corner for cut in icon.cuts for corner in _corners(cut[side], window, icon.size)):
+            if 0 <= corner.min() and corner.max() <= icon.size - window:
+                corners.append(corner)
+                patches.append(_window(seen, corner, window))
+                owners.append(icon)
+    return _Ends(torch.stack(corners), torch.stack(patches), owners) if owners else _Ends(*torch.zeros(2, 0, 2, 2), [])
+
+
 class _Row:
     """A true pair at a place along a cut that is drawn by lot, and its controls."""
 
-    def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, drawings: dict[str, Tensor], generator):
+    def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, ends: _Ends, generator):
         self.icon, self.side, self.window = icon, side, window  # side 1: the second patch is above the slash
-        self.drawings, self.generator = drawings, generator
+        self.ends, self.generator = ends, generator
         self.pixel = BOX / icon.size
         points = (cut.below, cut.above) if side else (cut.above, cut.below)
-        self.corners = [(side / self.pixel - window / 2).round().long() for side in points]  # upper left, of windows
+        self.corners = [_corners(side, window, icon.size) for side in points]
         self.courses = [torch.atan2(*torch.gradient(side, dim=0)[0].T.flip(0)) for side in points]  # outwards
 
     def draw(self, controls: tuple[str, ...]) -> dict[str, Patches] | None:
@@ -177,7 +199,7 @@ class _Row:
             bend = (self.courses[1][j] - self.courses[0][i] - torch.pi).rad2deg()
             self.bend = ((bend + 180) % 360 - 180).abs()
             row = {"same": self._pair(first[i], second[j], self.icon.rest[None])}
-            for kind in controls if row["same"] else ():
+            for kind in filter(controls.__contains__, CONTROLS if row["same"] else ()):
                 row[kind] = getattr(self, f"_{kind}")(row["same"], first[i], second[j])
                 if row[kind] is None:
                     break
@@ -186,19 +208,43 @@ class _Row:
         return None
 
     def _from_two_icons(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
-        return self._pair(a, b, self.drawings["from_two_icons"], true)
+        corners, patches, owners = self.ends
+        near = self._fitting(corners, a, b).nonzero()[:, 0]
+        near = near[self._beside(true, patches[near], corners[near] - a)]
+        for k in _shuffled(near, self.generator)[:TRIES].tolist():
+            if owners[k].first_word != self.icon.first_word and owners[k].has_slash_of(self.icon):
+                if found := self._pair(a, corners[k], owners[k].rest[None], true):
+                    return found
+        return None
 
     def _rotated_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
-        return self._pair(a, b, self.icon.turned((b + self.window / 2) * self.pixel), true)
+        return self._moved(true, a, b, [TURN, TURN.T])
+
+    def _mirrored_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+        along = (self.icon.bar.end - self.icon.bar.start) / (self.icon.bar.end - self.icon.bar.start).norm()
+        return self._moved(true, a, b, [torch.eye(2) - 2 * torch.outer(along, along)])
+
+    def _moved(self, true: Patches, a: Tensor, b: Tensor, ways: list[Tensor]) -> Patches | None:
+        return self._pair(a, b, self.icon.moved((b + self.window / 2) * self.pixel, ways), true)
+
+    def _beside(self, true: Patches, seconds: Tensor, offset: Tensor) -> Tensor:
+        """Which second patches have the ink of the true one, and are unlike it if they lie where it lies; shape (n,)."""
+        elsewhere = ((offset - true.offset).abs() * self.pixel > BESIDE).any(-1)
+        inked = (seconds.sum((1, 2)) / true.second.sum() - 1).abs() <= INK
+        return inked & (elsewhere | (_correlation(seconds, true.second) < ALIKE))
+
+    def _fitting(self, corners: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """Which corners lie as far from a as b does, to half a pixel, with windows that do not overlap; shape (n,)."""
+        distance = (b - a).float().norm()
+        near = ((corners - a).float().norm(dim=1) - distance).abs() <= 0.5
+        return near & ((corners - a).abs().amax(1) >= self.window)
 
     def _offset_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
-        steps, distance, found = round(SHIFT / self.pixel), (b - a).float().norm(), []
+        steps, found = round(SHIFT / self.pixel), []
         for shift in (steps, -steps):
             drawing = _shifted(self.icon.rest, shift)[None]
             moved = torch.unique(self.corners[1] + shift, dim=0)
-            near = ((moved - a).float().norm(dim=1) - distance).abs() <= 0.5
-            apart = (moved - a).abs().amax(1) >= self.window
-            found += [self._pair(a, corner, drawing, true) for corner in moved[near & apart]]
+            found += [self._pair(a, corner, drawing, true) for corner in moved[self._fitting(moved, a, b)]]
         return min(filter(None, found), key=lambda pair: (pair.second.sum() - true.second.sum()).abs(), default=None)
 
     def _pair(self, a: Tensor, b: Tensor, drawings: Tensor, true: Patches | None = None) -> Patches | None:
@@ -213,9 +259,7 @@ class _Row:
         middle = slice(self.window // 2 - 1, self.window // 2 + 1)
         good = (seconds[:, middle, middle].mean((1, 2)) - (0.5 if self.icon.name in GOOGLE else 1.0)).abs() <= 0.25
         if true is not None:
-            elsewhere = bool((b - a != true.offset).any())
-            good &= (seconds.sum((1, 2)) / true.second.sum() - 1).abs() <= INK
-            good &= elsewhere | (_correlation(seconds, true.second) < ALIKE)
+            good &= self._beside(true, seconds, b - a)
         if not good.any():
             return None
         first = self.icon.rest * self.icon.seen[1 - self.side]
@@ -226,6 +270,11 @@ class _Row:
                 patches = _window(first, a, self.window)[None], seconds[k, None]
                 return Patches(*patches, (b - a).float(), centres.float(), picture[None], *of)
         return None
+
+
+def _corners(points: Tensor, window: int, size: int) -> Tensor:
+    """Upper left corners, pixels, of the windows whose middles are points in units."""
+    return (points * size / BOX - window / 2).round().long()
 
 
 def _window(pictures: Tensor, corner: Tensor, window: int) -> Tensor:
