@@ -1,6 +1,7 @@
 """From a contrastive critic to a probability without labels, and how good a probability is.
 
 What trains the critic is left to `losses`. The measures take arrays or tensors; labels say which pairs are the same.
+Taught in: continuation, "From pairs that occur together to a probability".
 """
 
 import math
@@ -16,13 +17,13 @@ FLOOR = -7.0  #: least log-likelihood ratio that is given out, nats: a ratio of 
 
 @torch.no_grad()
 def same_logit(critic: Tensor, rate: float, *, floor: float = FLOOR) -> Tensor:
-    """Log of the likelihood ratio L = p(pair | same) / p(pair | background), from f = log(rate · L + 1 − rate).
+    """Log of the likelihood ratio L = p(pair | same) / p(pair | background), from F = log(rate · L + 1 − rate).
 
     It is also the logit of "same" where both are equally likely. Where L → 0 the critic runs flat at log(1 − rate),
-    and a small error of f becomes a large one of log L: hence the floor.
+    and a small error of F becomes a large one of log L: hence the floor.
 
     Args:
-        critic: f of pairs, any shape, in nats.
+        critic: F of pairs, any shape, in nats.
         rate: share of same among pairs that occur together, 0 < rate ≤ 1.
         floor: least value given out, in nats.
     Returns:
@@ -38,10 +39,10 @@ def same_logit(critic: Tensor, rate: float, *, floor: float = FLOOR) -> Tensor:
 
 @torch.no_grad()
 def same_probability(critic: Tensor, rate: float) -> Tensor:
-    """Probability that a pair that occurs together is the same: 1 − (1 − rate) · e^−f, held to [0, 1].
+    """Probability that a pair that occurs together is the same: 1 − (1 − rate) · e^−F, held to [0, 1].
 
     Args:
-        critic: f = log(rate · L + 1 − rate) of pairs, any shape, in nats.
+        critic: F = log(rate · L + 1 − rate) of pairs, any shape, in nats.
         rate: share of same among pairs that occur together, 0 < rate ≤ 1.
     Returns:
         Probabilities, the critic's shape, without gradients.
@@ -53,7 +54,7 @@ def same_probability(critic: Tensor, rate: float) -> Tensor:
 
 
 def normaliser(independent: Tensor) -> float:
-    """The constant that a critic lacks: a = −log mean e^f over independent pairs, so that the mean of e^(f+a) is 1.
+    """The constant that a critic lacks: a = −log mean e^F over independent pairs, so that the mean of e^(F+a) is 1.
 
     A density ratio has that mean. InfoNCE leaves a constant open, the binary form does not.
 
@@ -70,9 +71,9 @@ def normaliser(independent: Tensor) -> float:
 
 
 def estimate_rate(independent: Tensor, quantile: float = 0.02) -> float:
-    """Share of same among pairs that occur together, read off where the critic runs flat: 1 − e^(quantile of f).
+    """Share of same among pairs that occur together, read off where the critic runs flat: 1 − e^(quantile of F).
 
-    It holds if at least that share of independent pairs has L close to 0, so that f is close to log(1 − rate).
+    It holds if at least that share of independent pairs has L close to 0, so that F is close to log(1 − rate).
 
     Args:
         independent: the normalised critic on pairs drawn independently, any shape, in nats.

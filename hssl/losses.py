@@ -79,6 +79,7 @@ def debiased_info_nce(
     Raises:
         ValueError, TypeError: as `info_nce`, and a positive_rate outside [0, 1).
     Source: Chuang et al. 2020, eq. 8, with one positive (M = 1).
+    Taught in: patch_pairs, "False negatives, at a known rate".
     """
     _check_pair(anchors, positives, least=2)
     _check_temperature(temperature)
@@ -142,6 +143,7 @@ def density_ratio(joint: Tensor, product: Tensor) -> Tensor:
         ValueError: another shape, no pairs, or NaN.
         TypeError: not floating-point tensors.
     Source: Gutmann & Hyvärinen 2010, with independent pairs for the noise.
+    Taught in: continuation, "From pairs that occur together to a probability".
     """
     _check_critic("joint", joint, ndim=1)
     _check_critic("product", product, ndim=1)

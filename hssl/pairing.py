@@ -1,7 +1,7 @@
 """The rules that decide which patches belong together, and what tells that a rule has failed.
 
 A rule calls every pair of two different patches positive or negative. What a loss makes of it is left to `losses`;
-what a probe still finds in the embeddings, to `probes`.
+what a probe still finds in the embeddings, to `probes`. Taught in: patch_pairs, "Which patches are a pair?".
 """
 
 from typing import NamedTuple

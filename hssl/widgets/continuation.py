@@ -35,9 +35,9 @@ WARM = (213, 94, 0)  # the colour of a probability of one
 class Continuation(Widget):
     """Drag the ends of two strokes, or of four arms, and read three numbers: learned, ideal, and their difference.
 
-    The critic f sees (dx, dy, cos 2ψ, sin 2ψ, c₁, c₂): where the second stroke's middle lies in the frame of the first,
+    The critic F sees (dx, dy, cos 2ψ, sin 2ψ, b₁, b₂): where the second stroke's middle lies in the frame of the first,
     which points from its first end to its second, how the second is turned against it, and both contrasts. Its
-    logit is log((exp(f + shift) − (1 − rate)) / rate), held above `calibration.FLOOR`; the ideal observer's is the
+    logit is log((exp(F + shift) − (1 − rate)) / rate), held above `calibration.FLOOR`; the ideal observer's is the
     law's log-likelihood ratio. A distance beyond the law's range is taken as the nearest within, for both. Two strokes
     belong together with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of its two
     logits).

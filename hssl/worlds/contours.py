@@ -1,6 +1,6 @@
 """Pairs of edge elements, on one contour or in the background, and how much likelier the first is: exactly.
 
-Drawing elements, and arranging them into figures, is left to `figures`.
+Drawing elements, and arranging them into figures, is left to `figures`. Taught in: continuation, "The world".
 """
 
 import math
@@ -33,15 +33,15 @@ class Contours:
     """The law of pairs on one contour, and that of the background.
 
     On one contour, distance is gamma distributed, cut to a range. The contour bends by β on its way to the second
-    element, β ~ von Mises; so φ = β, or β + π with probability ½, and ψ = 2β + ε, ε ~ von Mises: on a common circle
-    but for ε. Contrasts are correlated. In the background the second lies anywhere in the ring between the
+    element, β ~ von Mises; so φ = β, or β + π with probability ½, and ψ = 2β + ω, ω ~ von Mises: on a common circle
+    but for ω. Contrasts are correlated. In the background the second lies anywhere in the ring between the
     smallest and the largest distance, with any orientation, and contrasts are independent.
 
-    The bend is the one at the first element; at the second it is β + ε. So the law is not quite symmetric:
+    The bend is the one at the first element; at the second it is β + ω. So the law is not quite symmetric:
     seen from the second (`swapped`) a pair has another ratio, by its azimuth alone.
 
     Args:
-        bend, turn: concentrations of β and ε, in (0, 10000].
+        bend, turn: concentrations of β and ω, in (0, 10000].
         shape, mean: of the gamma distribution before it is cut; the shape in (0, 10000].
         smallest, largest: distances; the mean lies between them.
         correlation: of the contrasts, between −1 and 1.
@@ -106,7 +106,7 @@ class Contours:
         """What each cue adds to the log-likelihood ratio, in nats, in the shape and precision of the pairs.
 
         proximity: log p(d) − log 2d / (d₁² − d₀²). azimuth: log cosh(κ cos φ) − log I₀(κ), with κ of the bend.
-        cocircular: the same of ψ − 2φ, with κ of the turn. luminance: log N(c₁, c₂; ρ) − log N(c₁, c₂; 0).
+        cocircular: the same of ψ − 2φ, with κ of the turn. luminance: log N(b₁, b₂; q) − log N(b₁, b₂; 0).
         Beyond the largest distance proximity goes on by the same formula, though no pair of either kind is there.
 
         Raises:
@@ -172,7 +172,7 @@ def swapped(pairs: Pairs) -> Pairs:
 
 
 def features(pairs: Pairs) -> Tensor:
-    """What a network is given: d cos φ, d sin φ, cos 2ψ, sin 2ψ, c₁, c₂; shape (n, 6), or (m, m, 6).
+    """What a network is given: d cos φ, d sin φ, cos 2ψ, sin 2ψ, b₁, b₂; shape (n, 6), or (m, m, 6).
 
     Errors are those of `cues`.
     """
@@ -183,7 +183,7 @@ def features(pairs: Pairs) -> Tensor:
 
 @cache
 def _tables(law: Contours, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Distance, bend and turn ε, each as a rising function of a standard normal deviate."""
+    """Distance, bend and turn ω, each as a rising function of a standard normal deviate."""
     d, rate = np.linspace(law.smallest, law.largest, 2**16 + 1), law.shape / law.mean
     angle = np.linspace(-math.pi, math.pi, 2**16 + 1)
     logs = [(d, (law.shape - 1) * np.log(d) - rate * d)] + [(angle, k * np.cos(angle)) for k in (law.bend, law.turn)]

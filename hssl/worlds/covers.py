@@ -1,6 +1,7 @@
 """Icons beneath a bar that we lay over them ourselves: pairs of patches that it parts, and the same ones dealt anew.
 
 What is known of a real slash, and the controls beside it, are left to `slashes`.
+Taught in: icons, "Learn it without a label".
 """
 
 from itertools import pairwise
@@ -116,7 +117,7 @@ class Covered(NamedTuple):
         return self.halves[self.picture[cuts][:, None, None], side, y[:, :, None], x[:, None, :]].float() / 255
 
 
-def cover(names, generator: torch.Generator, *, size: int = 64) -> Covered:
+def cover(names, generator: torch.Generator, *, size: int = 64, turning: bool = True) -> Covered:
     """Lay a bar over icons, where a slash would be, and cut them off at it as slashed icons are.
 
     Icons are turned by a quarter or not, shifted a little or not, and cut off beneath the bar on one side and short of
@@ -125,12 +126,13 @@ def cover(names, generator: torch.Generator, *, size: int = 64) -> Covered:
     Args:
         names: of icons, filled ones as their outlines; one may come several times.
         size: edge of the pictures, pixels.
+        turning: half of them are turned by a quarter.
     Raises:
         ValueError: an unknown name, none at all, nothing is cut, or size not 8 to 1024.
     """
     groups, picture, places, counts = [], [], [], []
     for name in names:
-        halves, cuts = _cut_off(elements(name), generator)
+        halves, cuts = _cut_off(elements(name), turning, generator)
         groups += halves if cuts else []
         for cut in cuts:
             picture.append(len(groups) // 2 - 1)
@@ -159,12 +161,12 @@ def joined(parts: list[Covered]) -> Covered:
     return Covered(*map(torch.cat, zip(*parts, strict=True)))._replace(picture=picture)
 
 
-def _cut_off(lines: list[Tensor], generator: torch.Generator) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
     """What is left of an icon on either side of the bar, and what the bar cuts: points on both sides of each gap."""
     lot = torch.rand(6, generator=generator)
     margins = MARGIN * torch.stack([lot[0] < 0.5, lot[0] >= 0.5]).logical_or(lot[1] < 0.15).float()
     shift = SHIFT * (2 * lot[2:4] - 1) * (lot[4] < 0.5)
-    turned = bool(lot[5] < 0.5)
+    turned = turning and bool(lot[5] < 0.5)
     halves, cuts = [[], []], []
     for line in lines:
         points = resample(line, STEP) - BOX / 2

@@ -1,7 +1,7 @@
 """Patches on either side of an icon's slash: of one stroke that it cuts, and four controls that only look like it.
 
 All patches are cut from pictures whose slash hides what is beneath it and is then taken away. How similar or how
-probable a pair is, is left to `encoders`; icons and their slashes are those of `icons`.
+probable a pair is, is left to `encoders`; icons and their slashes are those of `icons`. Taught in: icons, "Controls".
 """
 
 from itertools import pairwise
@@ -173,7 +173,7 @@ def _ends(icons: list[_Icon], side: int, window: int) -> _Ends:
     for icon in icons:
         seen = icon.rest * icon.seen[side]
         for corner in (corner for cut in icon.cuts for corner in _corners(cut[side], window, icon.size)):
-            if 0 <= corner.min() and corner.max() <= icon.size - window:
+            if corner.min() >= 0 and corner.max() <= icon.size - window:
                 corners.append(corner)
                 patches.append(_window(seen, corner, window))
                 owners.append(icon)
@@ -212,9 +212,9 @@ class _Row:
         near = self._fitting(corners, a, b).nonzero()[:, 0]
         near = near[self._beside(true, patches[near], corners[near] - a)]
         for k in _shuffled(near, self.generator)[:TRIES].tolist():
-            if owners[k].first_word != self.icon.first_word and owners[k].has_slash_of(self.icon):
-                if found := self._pair(a, corners[k], owners[k].rest[None], true):
-                    return found
+            stranger = owners[k].first_word != self.icon.first_word and owners[k].has_slash_of(self.icon)
+            if stranger and (found := self._pair(a, corners[k], owners[k].rest[None], true)):
+                return found
         return None
 
     def _rotated_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
@@ -228,7 +228,7 @@ class _Row:
         return self._pair(a, b, self.icon.moved((b + self.window / 2) * self.pixel, ways), true)
 
     def _beside(self, true: Patches, seconds: Tensor, offset: Tensor) -> Tensor:
-        """Which second patches have the ink of the true one, and are unlike it if they lie where it lies; shape (n,)."""
+        """Which second patches have the true one's ink, and are unlike it if they lie where it lies; shape (n,)."""
         elsewhere = ((offset - true.offset).abs() * self.pixel > BESIDE).any(-1)
         inked = (seconds.sum((1, 2)) / true.second.sum() - 1).abs() <= INK
         return inked & (elsewhere | (_correlation(seconds, true.second) < ALIKE))

@@ -1,0 +1,89 @@
+"""Cells that only do something for a person with a kernel: run once, so that they do not rot unseen."""
+
+from pathlib import Path
+
+import jupytext
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = [path.stem for path in sorted((ROOT / "text").glob("*.md")) if "live-only" in path.read_text()]
+
+
+def live_cell(chapter):
+    cells = jupytext.read(ROOT / "text" / f"{chapter}.md").cells
+    return next(cell.source for cell in cells if "live-only" in cell.metadata.get("tags", []))
+
+
+def test_both_chapters_with_a_widget_have_one():
+    assert {"continuation", "patch_pairs"} <= set(CHAPTERS)
+
+
+def test_the_continuation_is_trained_again_and_heard(monkeypatch):
+    import torch
+
+    from hssl import losses
+    from hssl.encoders import drawn_from
+    from hssl.training import fit
+    from hssl.widgets import Continuation
+    from hssl.worlds.contours import asdict, features, law, sample_pairs
+
+    def make_critic(generator):
+        return drawn_from(
+            generator, lambda: torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.GELU(), torch.nn.Linear(8, 1))
+        )
+
+    widget = Continuation(make_critic(torch.Generator()), asdict(law), rate=0.5)
+    names = dict(widget=widget, make_critic=make_critic, device="cpu", N=16, rho=0.5, eta=0.01, losses=losses)
+    names |= dict(torch=torch, fit=fit, features=features, sample_pairs=sample_pairs, law=law, asdict=asdict)
+    said, retrain = run_live("continuation", names, monkeypatch)
+    before = widget.probabilities()
+    retrain(steps=3, seed=1)
+    assert widget.probabilities() != before
+    widget.contrasts = [1.0, 0.0]
+    assert "learned" in said()
+
+
+def test_the_patches_are_trained_again_and_heard(monkeypatch):
+    import numpy as np
+
+    from hssl.widgets import PatchSimilarity
+
+    random = np.random.default_rng(0)
+
+    def what_to_show():
+        return {"vectors": {"one": {"8 px": random.standard_normal((4, 4, 3))}}, "logits": {"8 px": (5.0, 0.1)}}
+
+    trained = []
+    widget = PatchSimilarity({"one": random.random((32, 32))}, **what_to_show())
+    names = dict(widget=widget, what_to_show=what_to_show, WINDOWS={8: ()}, eyes={})
+    names |= dict(train_on_photographs=lambda *setting: trained.append(setting))
+    said, retrain = run_live("patch_pairs", names, monkeypatch)
+    before = widget.values("8 px")
+    retrain(steps=10, seed=2)
+    assert trained == [(8, 2, 10)]
+    assert not np.allclose(widget.values("8 px"), before)
+    widget.selection = widget.selection | {"row": 1}
+    assert "mean of the 8 px map" in said()
+
+
+def run_live(chapter, names, monkeypatch):
+    """Execute the cell as for a person; what Python said of the control, and the function behind its button."""
+    import os
+
+    import ipywidgets
+
+    heard, buttons = [], []
+    monkeypatch.setenv("HSSL_RESULTS", "show")
+    monkeypatch.setattr(ipywidgets.Output, "append_stdout", lambda self, text: heard.append(text))
+    monkeypatch.setattr(ipywidgets, "interact_manual", lambda function, **settings: buttons.append(function))
+    exec(live_cell(chapter), names | {"os": os, "display": lambda *what: None})
+    assert len(buttons) == 1
+    return (lambda: "".join(heard)), buttons[0]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_nothing_is_shown_without_a_person(chapter, monkeypatch):
+    import os
+
+    monkeypatch.setenv("HSSL_RESULTS", "verify")
+    exec(live_cell(chapter), {"os": os})
