@@ -70,6 +70,17 @@ def test_rows_are_matched(found):
         assert torch.equal(found[control].centres, true.centres)
 
 
+def test_the_half_of_another_icon_is_a_true_end_at_the_slash(found):
+    names = held_out_pairs()[::4]
+    ends = {name: torch.cat([side for cut in cuts(name) for side in cut] or [torch.zeros(0, 2)]) for name in names}
+    ends = {name: (points * SIZE / BOX - WINDOW / 2).round() for name, points in ends.items()}
+    other = found["from_two_icons"]
+    for icon, centre in zip(other.icons, other.centres[:, 1], strict=True):
+        corner = centre - WINDOW // 2
+        owners = {name.split("-")[0] for name in names if (ends[name] == corner).all(1).any()}
+        assert owners - {icon.split("-")[0]}, icon
+
+
 def test_baselines_see_no_difference(found):
     true = found["same"]
     scores = {
