@@ -3,6 +3,8 @@
 What a batch of pairs is, is left to the worlds; how the loss is minimised, to `training`.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
@@ -148,6 +150,34 @@ def density_ratio(joint: Tensor, product: Tensor) -> Tensor:
     _check_critic("joint", joint, ndim=1)
     _check_critic("product", product, ndim=1)
     return (softplus(-joint).mean() + softplus(product).mean()) / 2
+
+
+def level_sum(losses: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """Σ w_k · CL_k: the one number that all levels minimise together.
+
+    Args:
+        losses: a scalar a level. weights: a number ≥ 0 a level, not all 0; None means 1 for each.
+    Returns:
+        Shape (), in nats; a level of weight 0 has no part in it, whatever its loss.
+    Raises:
+        ValueError: no loss, not one weight a loss, a weight < 0 or not finite, all of them 0, or a loss no scalar.
+    Taught in: hierarchy, "Two schedules, one loop".
+    """
+    weights = [1.0] * len(losses) if weights is None else check_weights(weights, len(losses))
+    for value in losses:
+        if value.ndim:
+            raise ValueError(f"losses: wanted scalars, got shape {tuple(value.shape)}")
+    if not losses:
+        raise ValueError("losses: wanted at least one")
+    return sum(weight * value for weight, value in zip(weights, losses, strict=True) if weight)
+
+
+def check_weights(weights: Sequence[float], levels: int) -> list[float]:
+    """The weights as a list; raises ValueError unless there is a finite one ≥ 0 a level, and one above 0."""
+    weights = list(weights)
+    if len(weights) != levels or not all(0 <= w < float("inf") for w in weights) or not any(weights):
+        raise ValueError(f"weights: wanted {levels} finite numbers ≥ 0, not all 0; got {weights}")
+    return weights
 
 
 def alignment(anchors: Tensor, positives: Tensor) -> Tensor:

@@ -120,6 +120,33 @@ def neighbours(rows: int, cols: int, offset: tuple[int, int]) -> tuple[Tensor, T
     return first.flatten(), (first + down * cols + right).flatten()
 
 
+def draw_neighbours(valid: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A pair of windows of each picture that lie side by side or one above the other, all such pairs alike.
+
+    Args:
+        valid: which windows may be drawn, shape (n, rows, cols), bool.
+    Returns:
+        Indices of the first (left or upper) and of the second, in reading order, shape (n,) each, int64.
+    Raises:
+        TypeError: `valid` is not bool.
+        ValueError: another shape, a grid of one window, or pictures without two valid neighbours; says how many.
+    """
+    if valid.dtype != torch.bool:
+        raise TypeError(f"valid: wanted booleans, got {valid.dtype}")
+    if valid.ndim != 3 or not valid.numel() or valid.shape[1:] == (1, 1):
+        raise ValueError(f"valid: wanted shape (n, rows, cols), at least two windows each; got {tuple(valid.shape)}")
+    rows, cols = valid.shape[1:]
+    offsets = [way for way, room in (((0, 1), cols > 1), ((1, 0), rows > 1)) if room]
+    first, second = (
+        torch.cat(of).to(valid.device) for of in zip(*(neighbours(rows, cols, o) for o in offsets), strict=True)
+    )
+    both = valid.flatten(1)[:, first] & valid.flatten(1)[:, second]  # (n, pairs)
+    if lonely := (~both.any(1)).sum().item():
+        raise ValueError(f"valid: {lonely} of {len(valid)} pictures have no two valid windows side by side")
+    chosen = torch.multinomial(both.float(), 1, generator=generator)[:, 0]
+    return first[chosen], second[chosen]
+
+
 def constituents(height: int, width: int, *, small: tuple[int, int], large: tuple[int, int]) -> Tensor:
     """Which small windows tile each large one, side by side and in reading order.
 

@@ -1,7 +1,4 @@
-"""Networks that turn observations into embeddings.
-
-How they are trained is left to `training`.
-"""
+"""Networks that turn an observation into an embedding; levels of them are built in `levels`."""
 
 import itertools
 from collections.abc import Callable
@@ -96,6 +93,7 @@ class ConvNet(nn.Module):
         size: edge of the pictures in pixels, a multiple of 2 to the number of layers.
         channels: of the layers.
         hidden: width of the layer between the last picture and the embedding.
+        n_in: channels of the pictures.
         generator: draws the initial weights.
     Raises:
         ValueError: a width below 1, a size that cannot be halved that often, or (when called) another shape.
@@ -110,18 +108,21 @@ class ConvNet(nn.Module):
         channels: tuple[int, ...] = (32, 64, 128),
         hidden: int = 256,
         *,
+        n_in: int = 3,
         generator: torch.Generator,
     ):
         super().__init__()
-        if min(n_out, hidden, *channels) < 1:
-            raise ValueError(f"n_out, channels, hidden: wanted at least 1 of each, got {n_out}, {channels}, {hidden}")
+        if min(n_out, hidden, n_in, *channels) < 1:
+            raise ValueError(
+                f"n_out, channels, hidden, n_in: wanted at least 1 of each, got {n_out}, {channels}, {hidden}, {n_in}"
+            )
         if size < 1 or size % 2 ** len(channels):
             raise ValueError(f"size: wanted a multiple of {2 ** len(channels)}, got {size}")
-        self.size = size
+        self.size, self.n_in = size, n_in
 
         def build() -> nn.Module:
             layers = []
-            for a, b in itertools.pairwise((3, *channels)):
+            for a, b in itertools.pairwise((n_in, *channels)):
                 layers += [nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
             left = channels[-1] * (size // 2 ** len(channels)) ** 2
             return nn.Sequential(*layers, nn.Flatten(), nn.Linear(left, hidden), nn.ReLU(), nn.Linear(hidden, n_out))
@@ -129,9 +130,10 @@ class ConvNet(nn.Module):
         self.layers = drawn_from(generator, build).to(memory_format=torch.channels_last)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Embeddings, shape (n, n_out), of pictures, shape (n, 3, size, size), in [0, 1]."""
-        if pictures.ndim != 4 or pictures.shape[1:] != (3, self.size, self.size):
-            raise ValueError(f"pictures: wanted shape (n, 3, {self.size}, {self.size}), got {tuple(pictures.shape)}")
+        """Embeddings, shape (n, n_out), of pictures, shape (n, n_in, size, size), in [0, 1]."""
+        wanted = (self.n_in, self.size, self.size)
+        if pictures.ndim != 4 or pictures.shape[1:] != wanted:
+            raise ValueError(f"pictures: wanted shape (n, {', '.join(map(str, wanted))}), got {tuple(pictures.shape)}")
         weights = next(self.parameters())
         if pictures.dtype != weights.dtype:
             raise TypeError(f"pictures: wanted {weights.dtype}, got {pictures.dtype}; use .to()")
@@ -139,9 +141,12 @@ class ConvNet(nn.Module):
 
 
 @torch.no_grad()
-def embed(encoder: nn.Module, pictures: Tensor, batch: int = 500) -> Tensor:
-    """Embeddings, shape (n, dim), of many pictures, some at a time."""
-    return torch.cat([encoder(part) for part in pictures.split(batch)])
+def embed(encoder: nn.Module, pictures: Tensor, batch: int = 500) -> Tensor | list[Tensor]:
+    """Embeddings, shape (n, …), of many pictures, some at a time; of `Levels` a list of them, a level each."""
+    parts = [encoder(part) for part in pictures.split(batch)]
+    return (
+        torch.cat(parts) if isinstance(parts[0], Tensor) else [torch.cat(level) for level in zip(*parts, strict=True)]
+    )
 
 
 def drawn_from(generator: torch.Generator, build: Callable[[], nn.Module]) -> nn.Module:

@@ -1,0 +1,89 @@
+"""What a training step costs: bytes kept alive for the backward pass, floating-point operations, seconds.
+
+Bytes and operations are exact and the same on every machine; seconds are not, and belong in no test.
+"""
+
+import statistics
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+class Cost(NamedTuple):
+    """Of one step, forward and backward."""
+
+    bytes: int  #: the most that was kept alive at one time for the backward pass, without weights and inputs
+    flops: int  #: floating-point operations of matrix products and convolutions, two a multiplication and addition
+    seconds: float  #: process time, the median of several steps; over all threads
+
+
+def cost(step: Callable[[], object], model: nn.Module, inputs: Sequence[Tensor] = (), *, repeats: int = 5) -> Cost:
+    """Measure a step: a function that computes losses and calls `backward` on them.
+
+    Gradients of the model are cleared before every call, and left cleared.
+
+    Args:
+        step: called 2 + `repeats` times. model: whose weights are not counted. inputs: tensors not counted either.
+        repeats: how many steps are timed, at least 1.
+    Raises:
+        ValueError: repeats < 1.
+    Taught in: joint_incremental, "The cost ledger".
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats: wanted at least 1, got {repeats}")
+    model.zero_grad(set_to_none=True)
+    live = _Live([*model.parameters(), *model.buffers(), *inputs])
+    with torch.autograd.graph.saved_tensors_hooks(live.pack, live.unpack):
+        step()
+    model.zero_grad(set_to_none=True)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    seconds = []
+    for _ in range(repeats):
+        model.zero_grad(set_to_none=True)
+        start = time.process_time()
+        step()
+        seconds.append(time.process_time() - start)
+    model.zero_grad(set_to_none=True)
+    return Cost(live.peak, counter.get_total_flops(), statistics.median(seconds))
+
+
+class _Saved:
+    """A tensor that a graph keeps; it is gone when the graph lets go of it."""
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor
+
+
+class _Live:
+    """Counts the bytes of distinct storages that graphs keep, now and at most."""
+
+    def __init__(self, uncounted: Sequence[Tensor]):
+        self.uncounted = {tensor.untyped_storage().data_ptr() for tensor in uncounted}
+        self.holders: dict[int, int] = {}
+        self.now = self.peak = 0
+
+    def pack(self, tensor: Tensor) -> _Saved:
+        saved, storage = _Saved(tensor), tensor.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        if place not in self.uncounted:
+            self.holders[place] = self.holders.get(place, 0) + 1
+            if self.holders[place] == 1:
+                self.now += size
+                self.peak = max(self.peak, self.now)
+            weakref.finalize(saved, self._let_go, place, size)
+        return saved
+
+    def unpack(self, saved: _Saved) -> Tensor:
+        return saved.tensor
+
+    def _let_go(self, place: int, size: int) -> None:
+        self.holders[place] -= 1
+        if not self.holders[place]:
+            del self.holders[place]
+            self.now -= size

@@ -1,0 +1,214 @@
+"""hssl.encoders.levels, hssl.schedules: what each level sees, whose gradient is zero, and which is the sum of which."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from hssl import losses, patches
+from hssl.encoders import Hierarchy, Levels, Merge, Windows, embed
+from hssl.schedules import SCHEDULES, Phase, Schedule, named
+from hssl.training import Batch, climb
+
+WINDOWS = ((8, 4), (16, 8), (32, 32))
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def hierarchy(windows=WINDOWS, seed=0, **settings):
+    return Hierarchy((32, 32), windows, 6, channels=(4, 4), hidden=10, generator=seeded(seed), **settings)
+
+
+def pictures(n=5, seed=1):
+    return torch.rand(n, 1, 32, 32, generator=seeded(seed))
+
+
+def neighbours_loss(z, generator):
+    """Of pairs drawn among neighbouring windows; of the next pictures' window at the top, which has no neighbour."""
+    z = z.flatten(1, 2)
+    if z.shape[1] == 1:
+        return losses.info_nce(z[::2, 0], z[1::2, 0], temperature=0.5)
+    return losses.info_nce(z[:, 0], z[:, 1], temperature=0.5)
+
+
+def level_losses(k=3):
+    return [partial(neighbours_loss, generator=None)] * k
+
+
+def gradients(model, schedule, phase=None, x=None):
+    """Of every parameter after one backward pass as the schedule wants it."""
+    model.zero_grad(set_to_none=True)
+    model.train()
+    schedule, phase = named(schedule), phase or Phase(0, len(model.levels) - 1)
+    values = []
+    batch = Batch((pictures(6) if x is None else x,))
+    for _, value in climb(model, batch, level_losses(len(model.levels)), phase, passes=schedule.passes):
+        if schedule.apart:
+            value.backward()
+        values.append(value)
+    if not schedule.apart:
+        losses.level_sum(values).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+def of_level(found, k):
+    return {name: grad for name, grad in found.items() if name.startswith((f"levels.{k}.", f"heads.{k}."))}
+
+
+def test_every_level_comes_with_its_grid():
+    model = hierarchy().eval()
+    assert [tuple(z.shape) for z in model(pictures())] == [(5, 7, 7, 6), (5, 3, 3, 6), (5, 1, 1, 6)]
+    assert model.grids == ((7, 7), (3, 3), (1, 1))
+    assert len(model(pictures(), upto=2)) == 2
+
+
+@pytest.mark.parametrize("windows", [((8, 8),), ((8, 8), (32, 32)), ((4, 4), (8, 8), (16, 16), (32, 32))])
+def test_any_number_of_levels(windows):
+    model = hierarchy(windows).eval()
+    found = model(pictures())
+    assert len(found) == len(windows)
+    assert found[-1].shape[1:3] == patches.grid_shape(32, 32, *windows[-1])
+
+
+def test_a_window_sees_its_own_pixels_and_no_others():
+    model = hierarchy().eval()
+    x, r, c = pictures(1), 1, 2
+    changed = x.clone()
+    changed[:, :, 8 * r : 8 * r + 16, 8 * c : 8 * c + 16] += 1.0
+    for k, (size, stride) in enumerate(WINDOWS[:2]):
+        differ = (model(x)[k] != model(changed)[k]).any(3)[0]
+        rows, cols = model.grids[k]
+        for i in range(rows):
+            for j in range(cols):
+                meets = 8 * r < i * stride + size and i * stride < 8 * r + 16
+                meets &= 8 * c < j * stride + size and j * stride < 8 * c + 16
+                assert differ[i, j] == meets
+
+
+def test_the_next_level_is_an_mlp_of_the_concatenation():
+    model = hierarchy().eval()
+    first, second, _ = model(pictures())
+    by_hand = torch.cat([first[:, 2, 4], first[:, 2, 6], first[:, 4, 4], first[:, 4, 6]], 1)  # tiles of window (1, 2)
+    torch.testing.assert_close(model.levels[1].layers(by_hand), second[:, 1, 2])
+
+
+def test_constituents_are_laid_out_not_pooled():
+    model = hierarchy(((8, 8), (16, 16))).eval()
+    first = model(pictures())[0]
+    swapped = first.clone()
+    swapped[:, 0, 0], swapped[:, 0, 1] = first[:, 0, 1], first[:, 0, 0]
+    assert not torch.allclose(model.levels[1](first)[:, 0, 0], model.levels[1](swapped)[:, 0, 0])
+
+
+def test_the_same_generator_gives_the_same_hierarchy():
+    a, b, c = (hierarchy(seed=s).eval()(pictures())[-1] for s in (0, 0, 1))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_embedding_many_pictures_in_parts():
+    model = hierarchy().eval()
+    parts = embed(model, pictures(), batch=2)
+    for a, b in zip(parts, model(pictures()), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+# --- whose gradient is what -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_incremental_moves_one_level_and_nothing_else(k):
+    found = gradients(hierarchy(head=5), "incremental", Phase(k, k))
+    for level in range(3):
+        for name, grad in of_level(found, level).items():
+            assert (grad is None) if level != k else (grad is not None and grad.isfinite().all()), name
+    assert any(grad.abs().max() > 0 for grad in of_level(found, k).values())
+
+
+def test_the_joint_gradient_is_the_sum_of_its_parts():
+    model = hierarchy(head=5).double()
+    x = pictures(6).double()
+    whole = gradients(model, "joint", x=x)
+    parts = []
+    for k in range(3):
+        model.zero_grad(set_to_none=True)
+        values = dict(climb(model, Batch((x,)), level_losses(), Phase(0, 2)))
+        values[k].backward()
+        parts.append({name: p.grad for name, p in model.named_parameters()})
+    for name, grad in whole.items():
+        together = sum(part[name] for part in parts if part[name] is not None)
+        torch.testing.assert_close(grad, together, rtol=1e-9, atol=1e-12)
+
+
+def test_detached_is_what_each_level_wants_for_itself():
+    model = hierarchy(head=5).double()
+    x = pictures(6).double()
+    joint, detached = gradients(model, "joint", x=x), gradients(model, "detached", x=x)
+    apart = gradients(model, "backward a level", x=x)
+    for name, grad in detached.items():
+        torch.testing.assert_close(grad, apart[name], rtol=1e-9, atol=1e-12)
+    for name in of_level(joint, 2):  # above the last level there is nothing that could reach it
+        torch.testing.assert_close(joint[name], detached[name], rtol=1e-9, atol=1e-12)
+    differ = [not torch.allclose(joint[name], detached[name]) for name in of_level(joint, 0)]
+    assert any(differ)
+
+
+def test_a_share_of_the_gradient_passes():
+    model = hierarchy(((8, 8), (16, 16))).double()
+    x = pictures(6).double()
+    none, half, all_ = (of_level(gradients(model, Schedule(passes=p), x=x), 0) for p in (0.0, 0.5, 1.0))
+    for name in none:
+        torch.testing.assert_close(half[name], (none[name] + all_[name]) / 2, rtol=1e-9, atol=1e-12)
+
+
+def test_phases():
+    assert named("joint").phases(3) == [Phase(0, 2)] == named("detached").phases(3)
+    assert named("incremental").phases(3) == [Phase(0, 0), Phase(1, 1), Phase(2, 2)]
+    assert named("overlapping").phases(3) == [Phase(0, 0), Phase(0, 1), Phase(1, 2)]
+    assert named(SCHEDULES["joint"]) is SCHEDULES["joint"]
+
+
+# --- bad input --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: hierarchy(windows=()), "at least one level"),
+        (lambda: hierarchy(((8, 8), (20, 20))), "multiple of 8"),
+        (lambda: hierarchy(((64, 64),)), "at most 32"),
+        (lambda: hierarchy(channels_in=0), "n_in"),
+        (lambda: Hierarchy((32, 32), WINDOWS, (4, 4), generator=seeded()), "a width each, got 3, 2"),
+        (lambda: Levels([]), "at least one level"),
+        (lambda: Levels([nn.Identity()], []), "a head for each"),
+        (lambda: Merge(torch.zeros(4, 4, dtype=torch.int64), (3, 1), 2, 2, 2, generator=seeded()), r"\(3, m\)"),
+        (lambda: Schedule(passes=1.5), "passes: wanted a share"),
+        (lambda: Schedule(apart=True), "apart: only where no gradient passes"),
+        (lambda: Schedule(overlap=1), "overlap: wanted 0"),
+        (lambda: named("both"), "joint, detached"),
+        (lambda: hierarchy()(pictures(), upto=4), "a level from 1 to 3, got 4"),
+        (lambda: hierarchy()(torch.zeros(2, 1, 16, 32)), r"\(n, c, 32, 32\)"),
+        (lambda: hierarchy()(torch.zeros(2, 3, 32, 32)), r"\(n, 1, 8, 8\)"),
+    ],
+)
+def test_bad_settings_are_named(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_bad_embeddings_below_are_named():
+    merge = hierarchy(((8, 8), (16, 16))).levels[1]
+    for below in (torch.zeros(2, 4, 4, 5), torch.zeros(2, 2, 4, 6), torch.zeros(2, 16, 6)):
+        with pytest.raises(ValueError, match=r"below: wanted shape \(n, rows, cols, 6\)"):
+            merge(below)
+    with pytest.raises(TypeError, match=r"wanted torch.float32, got torch.float64"):
+        hierarchy()(pictures().double())
+
+
+def test_windows_give_their_networks_output():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    found = Windows(4, 4, network)(torch.rand(3, 1, 8, 12, generator=seeded()))
+    assert found.shape == (3, 2, 3, 2)

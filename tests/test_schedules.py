@@ -1,0 +1,258 @@
+"""hssl.training on levels: caching changes nothing, an interrupted run ends at the same numbers, errors come early."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from hssl import losses, patches
+from hssl.checkpoints import Checkpoint
+from hssl.encoders import MLP, Hierarchy
+from hssl.schedules import SCHEDULES, Schedule
+from hssl.training import Batch, Minibatches, fit
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def neighbours_loss(z, ink, generator):
+    ink = ink[:, : z.shape[1], : z.shape[2]]
+    first, second = patches.draw_neighbours(ink, generator)
+    rows = torch.arange(len(z))
+    z = z.flatten(1, 2)
+    return losses.info_nce(z[rows, first], z[rows, second], temperature=0.5)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def train(schedule="joint", *, steps=6, seed=0, stop_at=None, augment=None, batches=None, **settings):
+    """A hierarchy, trained; `stop_at` interrupts it at that call for a batch."""
+    generator = seeded(seed)
+    model = Hierarchy((32, 32), ((8, 8), (16, 16)), 6, channels=(4, 4), hidden=10, head=5, generator=generator)
+    store = torch.rand(40, 1, 32, 32, generator=generator) / 4 + torch.rand(40, 1, 1, 1, generator=generator)
+    drawn = Minibatches((store,), 8, generator, extras=[torch.ones(40, 4, 4, dtype=torch.bool)], augment=augment)
+    calls = 0
+
+    def stream():
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise Interrupted
+        return drawn()
+
+    if isinstance(settings.get("checkpoint"), tuple):
+        settings["checkpoint"] = Checkpoint(*settings["checkpoint"], [generator])
+    source = batches or (drawn if stop_at is None else stream)
+    objective = [partial(neighbours_loss, generator=generator)] * 2
+    history = fit(model, source, loss=objective, steps=steps, schedule=schedule, learning_rate=0.01, **settings)
+    return model, history
+
+
+def same(first, second, **tolerance):
+    a, b = first.state_dict(), second.state_dict()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], **tolerance)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_repeats_itself_and_learns(schedule):
+    (first, a), (second, b) = train(schedule, steps=40), train(schedule, steps=40)
+    assert a.loss == b.loss
+    same(first, second, rtol=0, atol=0)
+    for k in (1, 2):
+        assert sum(a.levels[k][-10:]) < sum(a.levels[k][:10])
+
+
+def test_detached_learns_the_same_with_one_backward_pass_or_with_one_a_level():
+    (first, a), (second, b) = train("detached"), train("backward a level")
+    assert a.loss == pytest.approx(b.loss, rel=1e-5)
+    same(first, second, rtol=1e-3, atol=1e-4)
+
+
+def test_incremental_leaves_what_it_has_learned():
+    generator = seeded()
+    one = Hierarchy((32, 32), ((8, 8),), 6, channels=(4, 4), hidden=10, head=5, generator=generator)
+    assert one.levels[0].size == 8
+    model, history = train("incremental", steps=(6, 1))
+    longer, more = train("incremental", steps=(6, 9))
+    same(model.levels[0], longer.levels[0], rtol=0, atol=0)
+    assert history.levels[1] == more.levels[1]
+    assert len(more.levels[1]) == 6 and len(more.levels[2]) == 9 and len(more.loss) == 15
+
+
+@pytest.mark.parametrize("schedule", ["incremental", "overlapping"])
+def test_a_cache_changes_nothing(schedule):
+    (first, a), (second, b) = train(schedule), train(schedule, cache=True)
+    assert a.loss == pytest.approx(b.loss, rel=1e-4)
+    same(first, second, rtol=1e-3, atol=1e-4)
+
+
+def test_a_level_of_weight_0_learns_from_those_above_it_alone():
+    model, _ = train("joint", weights=(0.0, 1.0))
+    assert all(p.grad is None for p in model.heads[0].parameters())
+    other, _ = train("joint")
+    assert not torch.equal(next(model.levels.parameters()), next(other.levels.parameters()))
+
+
+@pytest.mark.parametrize("schedule", ["joint", "incremental", "overlapping"])
+@pytest.mark.parametrize("stop_at", [2, 6, 9])
+def test_an_interrupted_run_ends_at_the_same_numbers(tmp_path, schedule, stop_at):
+    steps = 12 if schedule == "joint" else 6
+    whole, history = train(schedule, steps=steps)
+    file = tmp_path / "run.pt"
+    with pytest.raises(Interrupted):
+        train(schedule, steps=steps, stop_at=stop_at, checkpoint=(file, 2))
+    assert file.exists() == (stop_at > 2)
+    resumed, again = train(schedule, steps=steps, checkpoint=(file, 2))
+    assert again == history
+    same(whole, resumed, rtol=0, atol=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_resumed_cache_ends_at_the_same_numbers(tmp_path):
+    file = tmp_path / "run.pt"
+    whole, history = train("incremental", cache=True)
+    train("incremental", cache=True, checkpoint=(file, 4))
+    finished, again = train("incremental", cache=True, checkpoint=(file, 4))
+    assert again == history
+    same(whole, finished, rtol=0, atol=0)
+
+
+def test_what_was_watched_is_kept(tmp_path):
+    file = tmp_path / "run.pt"
+    watch = lambda model: len(model.levels)  # noqa: E731
+    history = train(checkpoint=(file, 2), watch=watch, every=3)[1]
+    assert history.watched == [(3, 2), (6, 2)]
+    assert train(checkpoint=(file, 2), watch=watch, every=3)[1] == history
+
+
+def test_what_cannot_be_read_back_safely_is_not_kept(tmp_path):
+    file = tmp_path / "run.pt"
+    with pytest.raises(TypeError, match="only numbers, tensors"):
+        train(checkpoint=(file, 2), watch=lambda model: model, every=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_never_runs_stored_code(tmp_path):
+    file = tmp_path / "run.pt"
+    torch.save({"settings": Schedule(), "generators": []}, file)
+    with pytest.raises(ValueError, match="no checkpoint that can be read"):
+        train(checkpoint=(file, 2))
+
+
+@pytest.mark.parametrize("content", [b"", b"damaged"])
+def test_a_damaged_checkpoint_is_named(tmp_path, content):
+    (tmp_path / "run.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"run\.pt: this is no checkpoint that can be read; delete it"):
+        train(checkpoint=(tmp_path / "run.pt", 2))
+
+
+def test_a_truncated_checkpoint_is_named(tmp_path):
+    file = tmp_path / "run.pt"
+    train(checkpoint=(file, 2))
+    file.write_bytes(file.read_bytes()[:-500])
+    with pytest.raises(ValueError, match="no checkpoint that can be read"):
+        train(checkpoint=(file, 2))
+
+
+def test_a_checkpoint_of_another_training_is_named(tmp_path):
+    file = tmp_path / "run.pt"
+    train(checkpoint=(file, 2))
+    with pytest.raises(ValueError, match=r"steps was \[6\] and is \[7\]"):
+        train(checkpoint=(file, 2), steps=7)
+    with pytest.raises(ValueError, match="schedule was"):
+        train("detached", checkpoint=(file, 2))
+    with pytest.raises(ValueError, match=r"generators: .* keeps 1 of them, got 0"):
+        train(checkpoint=Checkpoint(file, 2))
+
+
+def test_a_checkpoint_needs_a_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make it first"):
+        Checkpoint(tmp_path / "none" / "run.pt", 2)
+    with pytest.raises(ValueError, match="every: wanted at least 1 step"):
+        Checkpoint(tmp_path / "run.pt", 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"schedule": "joint", "cache": True}, "cache: nothing is frozen"),
+        ({"schedule": "incremental", "cache": True, "augment": torch.neg}, "augmented anew in every step"),
+        ({"schedule": "incremental", "cache": True, "batches": lambda: ()}, "augmented anew in every step"),
+        ({"schedule": "both"}, "schedule: wanted"),
+        ({"steps": (3, 3)}, "steps for each of 1 phases, got 2 and 2"),
+        ({"schedule": "incremental", "steps": (3, 0)}, "steps, every"),
+        ({"weights": (1.0,)}, "weights: wanted 2"),
+        ({"weights": (1.0, -1.0)}, "weights: wanted 2 finite"),
+        ({"weights": (0.0, 0.0)}, "not all 0"),
+        ({"schedule": "incremental", "weights": (0.0, 1.0)}, "weights: in some phase"),
+    ],
+)
+def test_errors_come_before_any_work_is_lost(settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(**settings, watch=lambda model: pytest.fail("a step was done"), every=1)
+
+
+def test_a_loss_a_level():
+    model = Hierarchy((32, 32), ((8, 8), (16, 16)), 6, generator=seeded())
+    with pytest.raises(ValueError, match="a loss for each of 2 levels"):
+        fit(model, lambda: (), loss=[torch.mean], weights=(1.0, 1.0), steps=3)
+
+
+def test_a_single_encoder_is_one_level():
+    views = torch.randn(2, 30, 5, generator=seeded())
+    runs = []
+    for schedule in SCHEDULES:
+        encoder = MLP(5, 2, (8,), generator=seeded())
+        history = fit(encoder, lambda: tuple(views), loss=losses.info_nce, steps=5, schedule=schedule)
+        runs.append(history.loss)
+        assert history.levels == {1: history.loss}
+    assert all(run == runs[0] for run in runs)
+
+
+def test_extras_reach_the_loss():
+    seen = []
+
+    def loss(z, extra):
+        seen.append(extra)
+        return z.square().mean()
+
+    fit(MLP(5, 2, generator=seeded()), lambda: Batch((torch.ones(4, 5),), ("extra",)), loss=loss, steps=2)
+    assert seen == ["extra", "extra"]
+
+
+def test_minibatches_check_their_store():
+    with pytest.raises(ValueError, match="as many of each"):
+        Minibatches((torch.zeros(5, 2),), 3, seeded(), extras=[torch.zeros(4)])
+
+
+def test_neighbours_are_drawn_alike_among_the_valid():
+    valid = torch.zeros(4000, 2, 3, dtype=torch.bool)
+    valid[:, 0] = valid[:, 1, 2] = True  # pairs: (0, 1), (1, 2) across and (2, 5) down
+    first, second = patches.draw_neighbours(valid, seeded())
+    pairs, counts = torch.stack([first, second], 1).unique(dim=0, return_counts=True)
+    assert pairs.tolist() == [[0, 1], [1, 2], [2, 5]]
+    assert (counts / 4000 - 1 / 3).abs().max() < 0.04
+    valid[7] = False
+    with pytest.raises(ValueError, match="1 of 4000 pictures have no two valid windows"):
+        patches.draw_neighbours(valid, seeded())
+    for bad in (torch.ones(3, 1, 1, dtype=torch.bool), torch.ones(3, 4, dtype=torch.bool)):
+        with pytest.raises(ValueError, match="valid: wanted shape"):
+            patches.draw_neighbours(bad, seeded())
+    with pytest.raises(TypeError, match="booleans"):
+        patches.draw_neighbours(torch.ones(3, 2, 2), seeded())
+
+
+def test_the_sum_over_levels():
+    a, b = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0)
+    assert losses.level_sum([a, b]).item() == 5
+    assert losses.level_sum([a, b], [0.5, 2]).item() == 7
+    losses.level_sum([a, b], [0.5, 2]).backward()
+    assert a.grad.item() == 0.5
+    assert losses.level_sum([a, torch.tensor(float("inf"))], [1, 0]).item() == 2
+    for bad, message in (([], "at least one"), ([torch.zeros(2)], "scalars")):
+        with pytest.raises(ValueError, match=message):
+            losses.level_sum(bad)
