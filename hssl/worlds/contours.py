@@ -85,21 +85,32 @@ class Contours:
         same, device = _as_booleans(n, same, generator), generator.device
         normal = torch.randn(5, n, generator=generator, device=device)
         coin, *uniform = torch.rand(4, n, generator=generator, device=device)
-        distances, bends, turns = _tables(self, device)
-        ring = self.largest**2 - self.smallest**2
-
-        bend = _look_up(bends, normal[0])
-        backwards = bend - torch.copysign(torch.full_like(bend, math.pi), bend)
-        azimuth = torch.where(coin < 0.5, bend, backwards)
-        turn = _wrap(2 * bend + _look_up(turns, normal[1]), 0.0, math.pi)
-        distance = _look_up(distances, normal[2]).clamp(self.smallest, self.largest)
-        shared = torch.where(same, self.correlation, 0.0)
+        on, ring = self.on_contour(normal, coin < 0.5), self.largest**2 - self.smallest**2
         return Pairs(
-            torch.where(same, distance, (self.smallest**2 + ring * uniform[0]).sqrt().clamp_max(self.largest)),
-            torch.where(same, azimuth, 2 * math.pi * (uniform[1] - 0.5)),
-            torch.where(same, turn, math.pi * uniform[2]),
+            torch.where(same, on.distance, (self.smallest**2 + ring * uniform[0]).sqrt().clamp_max(self.largest)),
+            torch.where(same, on.azimuth, 2 * math.pi * (uniform[1] - 0.5)),
+            torch.where(same, on.turn, math.pi * uniform[2]),
+            on.contrast_1,
+            torch.where(same, on.contrast_2, normal[4]),
+        )
+
+    def on_contour(self, normal: Tensor, forwards: Tensor) -> Pairs:
+        """The pairs on one contour that given deviates make, fields of shape (n,), float32.
+
+        Args:
+            normal: standard normal deviates, shape (5, n), float32, in the order: bend β, ω, distance, first contrast,
+                what the second contrast adds. Each quantity rises with its deviate.
+            forwards: whether φ = β, and not β + π; shape (n,), bool.
+        """
+        distances, bends, turns = _tables(self, normal.device)
+        bend, r = _look_up(bends, normal[0]), torch.tensor(self.correlation, device=normal.device)
+        backwards = bend - torch.copysign(torch.full_like(bend, math.pi), bend)
+        return Pairs(
+            _look_up(distances, normal[2]).clamp(self.smallest, self.largest),
+            torch.where(forwards, bend, backwards),
+            wrap(2 * bend + _look_up(turns, normal[1]), 0.0, math.pi),
             normal[3],
-            shared * normal[3] + (1 - shared**2).sqrt() * normal[4],
+            r * normal[3] + (1 - r**2).sqrt() * normal[4],
         )
 
     def cues(self, pairs: Pairs) -> dict[str, Tensor]:
@@ -113,7 +124,7 @@ class Contours:
             TypeError: a field is no floating-point tensor.
             ValueError: fields differ in shape or are empty, a value is not finite, or a distance ≤ 0.
         """
-        _check_pairs(pairs)
+        check_pairs(pairs)
         d, azimuth, turn, c1, c2 = (field.double() for field in pairs)
         rate, r = self.shape / self.mean, self.correlation
         inside = _gamma_cdf(self.shape, rate * self.largest) - _gamma_cdf(self.shape, rate * self.smallest)
@@ -158,8 +169,8 @@ class Contours:
         azimuth = torch.atan2(dy, dx) - orientations[:, None]
         return Pairs(
             torch.hypot(dx, dy).clamp_min(self.smallest),
-            _wrap(azimuth, -math.pi, math.pi).masked_fill(itself, 0.0),
-            _wrap(orientations[None] - orientations[:, None], 0.0, math.pi),
+            wrap(azimuth, -math.pi, math.pi).masked_fill(itself, 0.0),
+            wrap(orientations[None] - orientations[:, None], 0.0, math.pi),
             contrasts[:, None].expand(m, m),
             contrasts[None].expand(m, m),
         )
@@ -167,8 +178,8 @@ class Contours:
 
 def swapped(pairs: Pairs) -> Pairs:
     """The same pairs, the first as seen from the second; its azimuth is known up to π, as no element has a front."""
-    azimuth = _wrap(pairs.azimuth + math.pi - pairs.turn, -math.pi, math.pi)
-    return Pairs(pairs.distance, azimuth, _wrap(-pairs.turn, 0.0, math.pi), pairs.contrast_2, pairs.contrast_1)
+    azimuth = wrap(pairs.azimuth + math.pi - pairs.turn, -math.pi, math.pi)
+    return Pairs(pairs.distance, azimuth, wrap(-pairs.turn, 0.0, math.pi), pairs.contrast_2, pairs.contrast_1)
 
 
 def features(pairs: Pairs) -> Tensor:
@@ -176,7 +187,7 @@ def features(pairs: Pairs) -> Tensor:
 
     Errors are those of `cues`.
     """
-    _check_pairs(pairs)
+    check_pairs(pairs)
     d, azimuth, turn, c1, c2 = pairs
     return torch.stack([d * azimuth.cos(), d * azimuth.sin(), (2 * turn).cos(), (2 * turn).sin(), c1, c2], -1)
 
@@ -214,7 +225,7 @@ def _gamma_cdf(shape: float, x: float) -> float:
     return torch.special.gammainc(*torch.tensor([shape, x], dtype=torch.float64)).item()
 
 
-def _wrap(angle: Tensor, low: float, high: float) -> Tensor:
+def wrap(angle: Tensor, low: float, high: float) -> Tensor:
     """Into [low, high), also where rounding would give the upper end."""
     angle = torch.remainder(angle - low, high - low) + low
     return angle.masked_fill_(angle >= high, low)
@@ -232,7 +243,8 @@ def _as_booleans(n: int, same: bool | float | Tensor, generator: torch.Generator
     return torch.rand(n, generator=generator, device=generator.device) < same
 
 
-def _check_pairs(pairs: Pairs) -> None:
+def check_pairs(pairs: Pairs) -> None:
+    """Raise what `Contours.cues` says of bad pairs."""
     for name, value in zip(Pairs._fields, pairs, strict=True):
         _check_tensor(name, value, getattr(pairs.distance, "shape", ()))
     if not (pairs.distance > 0).all():

@@ -1,0 +1,125 @@
+"""Pictures of 4 × 4 patches whose bars tell of one scene, and tints that neighbours share whatever the scene.
+
+Which patches are a pair, and of what level, is left to `patches` and `pairing`.
+Taught in: joint_incremental, "The phase diagram".
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hssl.worlds.contours import wrap
+
+GRID, PATCH = 4, 8  # patches along a picture, pixels along a patch
+SIDES = {"patch": 4, "cell": 2, "picture": 1}  # how many of each lie along a picture
+BASES = 4  # base orientations, π / 4 apart; with the sign of the curvature they make eight scenes
+CURVATURE = 0.5  # radians, by which orientation changes over a unit of position
+WIDTH, SHIFT = 0.22, 0.3  # of a bar's profile, and of its place across itself: standard deviations; a patch spans ± 1
+
+
+class Mosaics(NamedTuple):
+    """A batch of pictures; rows belong together."""
+
+    pictures: Tensor  #: shape (n, 3, 32, 32), float32; a bar adds 1 along its ridge, and nothing is cut to a range
+    scenes: Tensor  #: shape (n,), int64, 0 to 7: 2 · base, and 1 more where orientation rises along the diagonal
+    orientations: Tensor  #: of the bars, shape (n, 4, 4), in radians, from x towards y (downwards), in [0, π)
+    tints: Tensor  #: what is added to red, green and blue, shape (n, side, side, 3), side = 4, 2 or 1 by scope
+
+
+def sample(
+    n: int, tint: float, generator: torch.Generator, *, scope: str = "cell", jitter: float = 0.25, noise: float = 0.15
+) -> Mosaics:
+    """Draw n pictures, all eight scenes alike.
+
+    A patch in row r and column c shows a bar of orientation base · π/4 ± ½ (r + c − 3) / 2, and jitter. Tints know
+    nothing of the scene. Red, green and blue have tints and noise of their own.
+
+    Args:
+        tint: standard deviation of the tints, ≥ 0.
+        scope: what has one tint throughout: each "patch", each "cell" of 2 × 2 patches, or the "picture".
+        jitter: standard deviation of a bar's orientation about its scene's, in radians, ≥ 0.
+        noise: standard deviation of every pixel, ≥ 0.
+    Raises:
+        ValueError: n < 1, an unknown scope, or a standard deviation that is negative or not finite.
+    """
+    _check(n, "scope", scope, tint=tint, jitter=jitter, noise=noise)
+    side, edge, chance = SIDES[scope], GRID * PATCH // SIDES[scope], _chance(generator)
+    scenes, orientations = _draw(n, jitter, generator)
+    tints = tint * torch.randn(n, side, side, 3, **chance)
+    bars = _bars(orientations, SHIFT * torch.randn(n, GRID, GRID, **chance))
+    pictures = torch.randn(n, 3, GRID * PATCH, GRID * PATCH, **chance).mul_(noise).add_(bars[:, None])
+    pictures.view(n, 3, side, edge, side, edge).add_(tints.permute(0, 3, 1, 2)[:, :, :, None, :, None])
+    return Mosaics(pictures, scenes, wrap(orientations, 0.0, math.pi), tints)
+
+
+def ceiling(
+    n: int, generator: torch.Generator, *, of: str = "cell", target: str = "scene", jitter: float = 0.25
+) -> Tensor:
+    """Best accuracy of an answer from the orientations of the bars in one window, known exactly, but only up to π.
+
+    Mean over n pictures of what the exact posterior gives the likeliest answer: the standard error is at most
+    0.5 / √n. Whoever sees pixels has less, as a bar's orientation is then not known exactly.
+
+    Args:
+        of: the window, whose place is known: "patch", "cell" or "picture".
+        target: what is asked for: the "scene", one of eight, or its "base", one of four.
+        jitter: as in `sample`, but > 0.
+    Returns:
+        Accuracy by place of the window, shape (side, side), side = 4, 2 or 1, float64.
+    Raises:
+        ValueError: n < 1, an unknown window or target, or a jitter that is not > 0 and finite.
+    """
+    _check(n, "of", of, jitter=jitter)
+    if target not in ("scene", "base"):
+        raise ValueError(f"target: wanted 'scene' or 'base', got {target!r}")
+    if jitter == 0:
+        raise ValueError("jitter: wanted a number > 0, got 0")
+    _, orientations = _draw(n, jitter, generator)
+    away = wrap(orientations.double()[:, None] - _means(generator.device), 0.0, math.pi)  # (n, 8, 4, 4)
+    reach = math.ceil(8 * jitter / math.pi) + 1  # further turns by π add nothing
+    turned = torch.stack([away + math.pi * k for k in range(-reach, reach)])
+    log_density = (-(turned**2) / (2 * jitter**2)).logsumexp(0)
+    side = SIDES[of]
+    window = log_density.view(n, 2 * BASES, side, GRID // side, side, GRID // side).sum((3, 5))
+    posterior = window.softmax(1)
+    if target == "base":
+        posterior = posterior.view(n, BASES, 2, side, side).sum(2)
+    return posterior.amax(1).mean(0)
+
+
+def _draw(n: int, jitter: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    scenes = torch.randint(2 * BASES, (n,), **_chance(generator))
+    return scenes, _means(generator.device)[scenes] + jitter * torch.randn(n, GRID, GRID, **_chance(generator))
+
+
+def _means(device: torch.device) -> Tensor:
+    """Orientations of each scene without jitter, shape (8, 4, 4)."""
+    along = torch.arange(GRID, device=device)
+    position = (along[:, None] + along - 3) / 2  # along the diagonal, −1.5 to 1.5
+    base = torch.arange(BASES, device=device)[:, None, None, None] * (math.pi / BASES)
+    sign = torch.tensor([-1.0, 1.0], device=device)[:, None, None]
+    return (base + sign * CURVATURE * position).view(2 * BASES, GRID, GRID)
+
+
+def _bars(orientations: Tensor, shifts: Tensor) -> Tensor:
+    """A bar in each patch, of one colour, shape (n, 32, 32)."""
+    at = torch.linspace(-1, 1, PATCH, device=orientations.device)
+    across = at * orientations.sin()[:, :, None, :, None] - at[:, None, None] * orientations.cos()[:, :, None, :, None]
+    across += shifts[:, :, None, :, None]  # (n, row, y, column, x)
+    return across.square_().mul_(-1 / (2 * WIDTH**2)).exp_().reshape(-1, GRID * PATCH, GRID * PATCH)
+
+
+def _chance(generator: torch.Generator) -> dict:
+    return {"generator": generator, "device": generator.device}
+
+
+def _check(n: int, argument: str, window: str, **deviations: float) -> None:
+    if n < 1:
+        raise ValueError(f"n: wanted at least one picture, got {n}")
+    if window not in SIDES:
+        raise ValueError(f"{argument}: wanted one of {', '.join(SIDES)}, got {window!r}")
+    for name, value in deviations.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name}: wanted a finite number ≥ 0, got {value}")

@@ -1,0 +1,211 @@
+"""hssl.worlds.mosaics: bars lie as they are said to, tints are where they belong, and ceilings against quadrature."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare, kstest, norm
+
+from hssl.worlds.mosaics import SIDES, _bars, ceiling, sample
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def folded(angle):
+    """An angle known up to π, in [−π/2, π/2)."""
+    return (angle + math.pi / 2) % math.pi - math.pi / 2
+
+
+def scene_means():
+    """Spelt out: [scene][row][column]."""
+    means = np.zeros((8, 4, 4))
+    for scene in range(8):
+        for row in range(4):
+            for column in range(4):
+                position = 0.5 * (column - 1.5) + 0.5 * (row - 1.5)
+                means[scene, row, column] = scene // 2 * math.pi / 4 + (2 * (scene % 2) - 1) * 0.5 * position
+    return means
+
+
+def wrapped_pdf(angle, jitter):
+    return sum(norm.pdf(angle + k * math.pi, scale=jitter) for k in range(-12, 13))
+
+
+# pictures
+@pytest.mark.parametrize("scope", SIDES)
+def test_shapes_and_determinism(scope):
+    one, same, other = (sample(5, 0.5, seeded(s), scope=scope) for s in (1, 1, 2))
+    side = SIDES[scope]
+    assert [tuple(f.shape) for f in one] == [(5, 3, 32, 32), (5,), (5, 4, 4), (5, side, side, 3)]
+    assert [f.dtype for f in one] == [torch.float32, torch.int64, torch.float32, torch.float32]
+    assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not torch.equal(one.pictures, other.pictures) and one.pictures.is_contiguous()
+
+
+def test_bars_lie_as_they_are_said_to():
+    """The logarithm of a bar is −(x sin θ − y cos θ + shift)² / (2 · 0.22²): a quadratic form, fitted to each patch."""
+    drawn = sample(500, 0.0, seeded(), noise=0.0, jitter=1.0)
+    patches = drawn.pictures[:, 0].unfold(1, 8, 8).unfold(2, 8, 8).flatten(3)  # (n, 4, 4, 64), row by row
+    y, x = torch.cartesian_prod(*[torch.linspace(-1, 1, 8, dtype=torch.float64)] * 2).T
+    terms = torch.stack([x**2, x * y, y**2, x, y, torch.ones(64)], -1)
+    xx, xy, yy, by_x, by_y, _ = (patches.double().log() @ torch.linalg.pinv(terms).T * -(2 * 0.22**2)).unbind(-1)
+    torch.testing.assert_close(xx + yy, torch.ones(500, 4, 4).double(), atol=1e-3, rtol=0)
+    found = torch.atan2(-xy, yy - xx) / 2
+    assert folded(found - drawn.orientations).abs().max() < 1e-3
+    shifts = (by_x * found.sin() - by_y * found.cos()) / 2
+    assert kstest(shifts.flatten(), norm(scale=0.3).cdf).pvalue > 0.01
+    assert (drawn.orientations >= 0).all() and (drawn.orientations < math.pi).all()
+
+
+def test_a_bar_turned_by_pi_is_the_same_bar():
+    angle, shift = torch.rand(20, 4, 4, generator=seeded()), torch.randn(20, 4, 4, generator=seeded(1))
+    bars = _bars(angle, shift)
+    torch.testing.assert_close(_bars(angle + math.pi, -shift), bars, atol=1e-4, rtol=0)
+    torch.testing.assert_close(_bars(math.pi / 2 - angle.mT, -shift.mT), bars.mT, atol=1e-5, rtol=0)  # mirrored
+    assert not torch.allclose(_bars(angle + math.pi, shift), bars, atol=1e-1)
+
+
+def test_orientations_are_those_of_the_scene_and_jitter():
+    drawn, means = sample(20_000, 0.0, seeded()), scene_means()
+    off = folded(drawn.orientations.double() - torch.tensor(means)[drawn.scenes])
+    for place in off.flatten(1).T:
+        assert kstest(place, norm(scale=0.25).cdf).pvalue > 0.001
+    among = torch.corrcoef(off.flatten(1).T).fill_diagonal_(0).abs()
+    assert among.max() < 4.5 / math.sqrt(20_000)
+    still = sample(200, 0.0, seeded(), jitter=0.0)
+    assert folded(still.orientations - torch.tensor(means)[still.scenes]).abs().max() < 1e-5
+
+
+def test_scenes_are_balanced():
+    scenes = sample(4000, 0.0, seeded()).scenes
+    assert chisquare(torch.bincount(scenes, minlength=8)).pvalue > 0.01 and scenes.max() == 7
+
+
+def test_without_tint_colours_differ_by_noise_only():
+    grey, noisy = sample(50, 0.0, seeded(), noise=0.0), sample(2000, 0.0, seeded())
+    assert torch.equal(grey.pictures[:, 0], grey.pictures[:, 1])
+    assert torch.equal(grey.pictures[:, 0], grey.pictures[:, 2]) and not grey.tints.any()
+    noise = noisy.pictures - sample(2000, 0.0, seeded(), noise=0.0).pictures
+    assert kstest(noise.flatten()[::20], norm(scale=0.15).cdf).pvalue > 0.001
+    between = torch.corrcoef(noise.transpose(0, 1).flatten(1)).fill_diagonal_(0)
+    assert between.abs().max() < 4.5 / math.sqrt(2000 * 32**2)
+
+
+@pytest.mark.parametrize("scope", SIDES)
+def test_a_tint_is_the_same_wherever_its_scope_reaches(scope):
+    """The same seed without tint has the same bars and noise, so that the difference is the tint."""
+    tinted, plain = (sample(100, t, seeded(3), scope=scope) for t in (1.5, 0.0))
+    assert torch.equal(tinted.scenes, plain.scenes) and torch.equal(tinted.orientations, plain.orientations)
+    edge, patches = 32 // SIDES[scope], (tinted.pictures - plain.pictures).unfold(2, 8, 8).unfold(3, 8, 8)
+    for row in range(4):
+        for column in range(4):
+            wanted = tinted.tints[:, 8 * row // edge, 8 * column // edge, :, None, None].expand(-1, -1, 8, 8)
+            torch.testing.assert_close(patches[:, :, row, column], wanted, atol=1e-5, rtol=0)
+
+
+def test_tints_are_normal_and_independent_of_all():
+    drawn = sample(20_000, 0.5, seeded(4))
+    assert kstest(drawn.tints.flatten(), norm(scale=0.5).cdf).pvalue > 0.01
+    scene = torch.nn.functional.one_hot(drawn.scenes)[:, :7].T
+    columns = torch.cat([drawn.tints.flatten(1).T, scene, (2 * drawn.orientations).sin().flatten(1).T])
+    found = torch.corrcoef(columns.double())[:12].fill_diagonal_(0)
+    assert found.abs().max() < 4.5 / math.sqrt(20_000)  # of 12 tints with each other, scenes and bars
+
+
+# ceilings
+def test_ceilings_of_a_patch_against_quadrature():
+    angle, n = np.linspace(0, math.pi, 2001)[:-1], 20_000
+    density = wrapped_pdf(angle - scene_means()[..., None], 0.25)  # (8, 4, 4, angles)
+    for target, of in (("scene", density), ("base", density.reshape(4, 2, 4, 4, -1).mean(1))):
+        wanted = of.max(0).mean(-1) * math.pi / len(of)
+        found = ceiling(n, seeded(), of="patch", target=target)
+        assert np.abs(found.numpy() - wanted).max() < 4.5 * 0.5 / math.sqrt(n)
+
+
+@pytest.mark.parametrize(("of", "side"), [("cell", 2), ("picture", 1)])
+def test_ceilings_against_the_share_of_right_answers(of, side):
+    """Of an observer written apart, on the orientations of `sample`: within 4.5 standard errors."""
+    n, jitter = 20_000, 0.4
+    drawn = sample(n, 0.0, seeded(5), jitter=jitter)
+    away = folded(drawn.orientations.double().numpy()[:, None] - scene_means())  # (n, 8, 4, 4)
+    score, step = np.log(wrapped_pdf(away, jitter)), 4 // side
+    for target in ("scene", "base"):
+        found = ceiling(n, seeded(6), of=of, target=target, jitter=jitter)
+        assert found.shape == (side, side) and found.dtype == torch.float64
+        for row in range(side):
+            for column in range(side):
+                here = score[:, :, row * step : (row + 1) * step, column * step : (column + 1) * step].sum((2, 3))
+                truth, best = drawn.scenes.numpy(), here.argmax(1)
+                if target == "base":
+                    truth, best = truth // 2, np.exp(here).reshape(n, 4, 2).sum(2).argmax(1)
+                right = (best == truth).mean()
+                error = math.sqrt((right * (1 - right) + 0.25 * (right < 1)) / n)
+                assert found[row, column].item() == pytest.approx(right, abs=4.5 * error + 1e-3 * (side == 1))
+
+
+def test_ceilings_are_ordered_and_symmetric():
+    found = {
+        (of, target): ceiling(10_000, seeded(), of=of, target=target) for of in SIDES for target in ("scene", "base")
+    }
+    for target, chance in (("scene", 1 / 8), ("base", 1 / 4)):
+        patch, cell, picture = (found[of, target] for of in SIDES)
+        assert chance < patch.min() and patch.max() < cell.min() and cell.max() < picture.min() <= 1 + 1e-9
+    for of in SIDES:
+        scene, base = found[of, "scene"], found[of, "base"]
+        assert (scene <= base + 1e-9).all()  # whoever knows the scene knows its base
+        for accuracy in (scene, base):  # mirrored about the diagonal, and turned by π
+            assert (accuracy - accuracy.T).abs().max() < 0.03
+            assert (accuracy - accuracy.flip(0, 1)).abs().max() < 0.03
+
+
+def test_the_book_s_ceilings():
+    """Chances 0.125 and 0.25; within 4.5 standard errors."""
+    for of, target, wanted in (("patch", "scene", 0.514), ("cell", "scene", 0.933), ("cell", "base", 0.973)):
+        assert ceiling(20_000, seeded(8), of=of, target=target).mean().item() == pytest.approx(wanted, abs=0.005)
+    assert ceiling(20_000, seeded(8), of="picture").item() > 0.9999
+
+
+def test_ceilings_without_and_with_overwhelming_jitter():
+    still = ceiling(500, seeded(), of="patch", jitter=1e-3)
+    middle = torch.eye(4).flip(0).bool()  # where the sign changes nothing
+    torch.testing.assert_close(still, torch.where(middle, 0.5, 1.0).double(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        ceiling(500, seeded(), of="patch", target="base", jitter=1e-3), torch.ones(4, 4).double()
+    )
+    assert ceiling(500, seeded(), of="picture", jitter=8.0).item() == pytest.approx(1 / 8, abs=1e-6)
+    assert torch.equal(ceiling(50, seeded(1)), ceiling(50, seeded(1)))
+
+
+# bad input
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n": 0}, "n: wanted at least one picture, got 0"),
+        ({"tint": -1.0}, "tint: wanted a finite number"),
+        ({"tint": math.nan}, "tint: wanted a finite number"),
+        ({"jitter": math.inf}, "jitter: wanted a finite number"),
+        ({"noise": -0.1}, "noise: wanted a finite number"),
+        ({"scope": "row"}, "scope: wanted one of patch, cell, picture, got 'row'"),
+    ],
+)
+def test_bad_pictures_are_named(change, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        sample(**{"n": 3, "tint": 0.5, "generator": seeded(), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n": 0}, "n: wanted at least one picture, got 0"),
+        ({"of": "row"}, "of: wanted one of patch, cell, picture, got 'row'"),
+        ({"target": "sign"}, "target: wanted 'scene' or 'base', got 'sign'"),
+        ({"jitter": 0.0}, "jitter: wanted a number > 0, got 0"),
+        ({"jitter": -1.0}, "jitter: wanted a finite number"),
+    ],
+)
+def test_bad_ceilings_are_named(change, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        ceiling(**{"n": 3, "generator": seeded(), **change})
