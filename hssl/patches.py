@@ -147,6 +147,32 @@ def draw_neighbours(valid: Tensor, generator: torch.Generator) -> tuple[Tensor, 
     return first[chosen], second[chosen]
 
 
+def facing(embeddings: Tensor, first: Tensor, second: Tensor, others: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """What two neighbouring windows say of each other: each embedding holds four blocks, one for each of its sides.
+
+    The blocks say what lies to the right, below, to the left and above. Of windows side by side the right block of
+    the first and the left block of the second are given; of windows one above the other the lower and the upper one.
+
+    Args:
+        embeddings: shape (n, rows, cols, 4 · dim), rows and cols of windows.
+        first, second: as `draw_neighbours` gives them, shape (n,) each.
+        others: the pictures that the second windows are taken of, shape (n,), int64; None means the same ones.
+    Returns:
+        The block of the first and that of the second, shape (n, dim) each.
+    Raises:
+        ValueError: another shape, or windows that are no neighbours.
+    Taught in: hierarchy, "Growing windows on real icons".
+    """
+    if embeddings.ndim != 4 or embeddings.shape[3] % 4 or first.shape != second.shape != (len(embeddings),):
+        raise ValueError(f"embeddings: wanted shape (n, rows, cols, 4 · dim), got {tuple(embeddings.shape)}")
+    cols, step = embeddings.shape[2], second - first
+    if not ((step == cols) | ((step == 1) & (second % cols > 0))).all():
+        raise ValueError("first, second: some of these windows are no neighbours")
+    rows = torch.arange(len(embeddings), device=embeddings.device)
+    blocks, below = embeddings.flatten(1, 2).unflatten(2, (4, -1)), (step == cols).long()
+    return blocks[rows, first, below], blocks[rows if others is None else others, second, 2 + below]
+
+
 def constituents(height: int, width: int, *, small: tuple[int, int], large: tuple[int, int]) -> Tensor:
     """Which small windows tile each large one, side by side and in reading order.
 
