@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK, TEXT, RESULTS = ROOT / "book", ROOT / "text", ROOT / "book" / "results"
-SUMMARIES = ("intro", "results")  # pages that show the numbers of the chapters
+SUMMARIES = ("intro", "answers", "results")  # pages that show the numbers of the chapters
 KEPT_WITHIN = 0.2  # a run time that differs by less is the same run time
 
 
@@ -139,7 +139,7 @@ def write_readme_times(results) -> None:
         cells = line.split("|")
         if len(cells) == 5 and "book/" in cells[1]:
             chapter = cells[1].split("book/")[1].split(".ipynb")[0]
-            cells[3] = f" {results.run_time(chapter)} "
+            cells[3] = f" {results.run_time(chapter) or '—'} "
             lines[index] = "|".join(cells)
     replace(path, "\n".join(lines) + "\n")
 

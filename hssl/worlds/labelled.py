@@ -1,7 +1,7 @@
 """Real labelled pictures: handwritten digits, and emoji whose content is a concept and whose style is a vendor.
 
-Their authors and licences are in labelled/ beside this file. Taught in: joint_incremental, "What the levels are good
-for".
+Their authors and licences are in labelled/ beside this file.
+Taught in: joint_incremental, "What the levels are good for".
 """
 
 import json
