@@ -87,3 +87,34 @@ def test_nothing_is_shown_without_a_person(chapter, monkeypatch):
 
     monkeypatch.setenv("HSSL_RESULTS", "verify")
     exec(live_cell(chapter), {"os": os})
+
+
+def test_the_hierarchy_is_trained_again_and_shown(monkeypatch):
+    trained, shown = [], []
+
+    class Widget:
+        def update(self, vectors):
+            shown.append(vectors)
+
+    names = dict(widget=Widget(), budget={"icons": 400}, what_to_show=lambda model: model)
+    names |= dict(learn_icons=lambda *setting: trained.append(setting) or "model")
+    _, retrain = run_live("hierarchy", names, monkeypatch)
+    retrain(schedule="detached", steps=7, seed=3)
+    assert trained == [(3, "detached")] and shown == ["model"] and names["budget"] == {"icons": 7}
+
+
+def test_any_share_of_the_gradient_is_trained_and_shown(monkeypatch, capsys):
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    from hssl.schedules import Schedule
+
+    trained = []
+    monkeypatch.setattr(plt, "show", lambda: None)
+    names = dict(Schedule=Schedule, plt=plt, ceiling=0.9, lit=lambda model, tint: np.zeros((4, 4, 3)))
+    names |= dict(on_mosaics=lambda *setting, steps: trained.append((*setting, steps)) or (0.5, None))
+    _, retrain = run_live("joint_incremental", names, monkeypatch)
+    retrain(passes=0.25, tint=0.4, steps=20, seed=1)
+    assert trained == [(1, 0.4, Schedule(passes=0.25), 20)]
+    assert "0.50, ceiling 0.90" in capsys.readouterr().out
+    plt.close("all")

@@ -256,3 +256,19 @@ def test_the_sum_over_levels():
     for bad, message in (([], "at least one"), ([torch.zeros(2)], "scalars")):
         with pytest.raises(ValueError, match=message):
             losses.level_sum(bad)
+
+
+def test_facing_windows_give_the_blocks_of_their_common_side():
+    z = torch.arange(2 * 2 * 3 * 8.0).view(2, 2, 3, 8)  # two pictures, 2 × 3 windows, four blocks of two
+    first, second = torch.tensor([0, 1]), torch.tensor([1, 4])  # to the right in one, below in the other
+    a, b = patches.facing(z, first, second)
+    assert torch.equal(a, torch.stack([z[0, 0, 0, 0:2], z[1, 0, 1, 2:4]]))
+    assert torch.equal(b, torch.stack([z[0, 0, 1, 4:6], z[1, 1, 1, 6:8]]))
+    _, other = patches.facing(z, first, second, torch.tensor([1, 0]))
+    assert torch.equal(other, torch.stack([z[1, 0, 1, 4:6], z[0, 1, 1, 6:8]]))
+    column = z[:, :, :1]
+    assert torch.equal(patches.facing(column, first * 0, first * 0 + 1)[0], column[:, 0, 0, 2:4])  # one column: below
+    with pytest.raises(ValueError, match="no neighbours"):
+        patches.facing(z, torch.tensor([2, 0]), torch.tensor([3, 1]))  # the end of a row and the next one's beginning
+    with pytest.raises(ValueError, match=r"4 · dim"):
+        patches.facing(z[..., :6], first, second)
