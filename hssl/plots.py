@@ -78,13 +78,21 @@ def arrows(
     return ax
 
 
-def flipbook(pictures: dict[str, np.ndarray], measures: dict[str, dict[str, list[float]]], *, label: str) -> HTML:
+def flipbook(
+    pictures: dict[str, np.ndarray],
+    measures: dict[str, dict[str, list[float]]],
+    *,
+    label: str,
+    choose: str = "latent",
+    slide: str = "value",
+) -> HTML:
     """A control that lives in the static page: choose a strip of pictures, slide along it, and read what it measures.
 
     Args:
         pictures: by the name of the strip, shape (frames, size, size, 3), in [0, 1].
         measures: by the name of the strip, then of the measure: a number a frame, between 0 and 1.
         label: what is seen, for those who cannot see it.
+        choose, slide: what the choice among the strips, and the slider, are called.
     Raises:
         ValueError: a strip has other measures than the first, or not one number a frame.
     """
@@ -109,5 +117,6 @@ def flipbook(pictures: dict[str, np.ndarray], measures: dict[str, dict[str, list
     )
     template = (files("hssl") / "flipbook.html").read_text()
     values = {"KEY": key, "OPTIONS": options, "METERS": meters, "LABEL": html.escape(label), "DATA": data}
+    values |= {"CHOOSE": html.escape(choose), "SLIDE": html.escape(slide)}
     values |= {"LAST": str(frames - 1), "MIDDLE": str(frames // 2)}
     return HTML(re.sub("@([A-Z]+)@", lambda match: values[match[1]], template))

@@ -31,3 +31,9 @@ def test_text_in_a_flipbook_stays_text():
     assert page.count("<script>") == 1
     with pytest.raises(ValueError, match="3 numbers each, for 'x'"):
         plots.flipbook(STRIPS, MEASURES | {"x": {"far": [0.0]}}, label="")
+
+
+def test_a_flipbook_says_what_is_chosen_and_what_slides():
+    page = plots.flipbook(STRIPS, MEASURES, label="a scene", choose="tint <b>", slide="share").data
+    assert "<label>tint &lt;b&gt; <select>" in page and "<label>share <input" in page
+    assert "<label>latent <select>" in plots.flipbook(STRIPS, MEASURES, label="a scene").data
