@@ -18,8 +18,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hssl import losses, probes, results
+from hssl import losses, probes
 from hssl.encoders import MLP
+from hssl.reporting import results
 from hssl.worlds.latents import ContentStyle
 
 TARGET = 0.99

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 import torchvision
 
-from hssl import results
-from hssl.worlds import scenes, shading
-from hssl.worlds.tracing import EXTENT, baked
+from hssl.reporting import results
+from hssl.worlds import scenes
+from hssl.worlds.scenes import shading
+from hssl.worlds.scenes.tracing import EXTENT, baked
 
 
 def main() -> None:

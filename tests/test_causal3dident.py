@@ -1,4 +1,4 @@
-"""hssl.worlds.causal3dident, on a small folder in the layout of the release."""
+"""hssl.worlds.scenes.causal3dident, on a small folder in the layout of the release."""
 
 import shutil
 
@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from hssl.augment import resample
-from hssl.worlds.causal3dident import SCALE, Causal3DIdent
 from hssl.worlds.scenes import Latents
+from hssl.worlds.scenes.causal3dident import SCALE, Causal3DIdent
 
 COUNT = 4  # pictures a class
 

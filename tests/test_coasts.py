@@ -5,7 +5,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from hssl.worlds.coasts import boundary, coast, shore_windows
-from hssl.worlds.shading import hue_to_rgb
+from hssl.worlds.scenes.shading import hue_to_rgb
 
 
 def draw(n=20, seed=0, **dials):

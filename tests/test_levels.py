@@ -1,4 +1,4 @@
-"""hssl.encoders.levels, hssl.schedules: what each level sees, whose gradient is zero, and which is the sum of which."""
+"""hssl.encoders.levels, hssl.training.schedules: what each level sees, whose gradient is zero, which is whose sum."""
 
 from functools import partial
 
@@ -8,8 +8,8 @@ from torch import nn
 
 from hssl import losses, patches
 from hssl.encoders import Hierarchy, Levels, Merge, Windows, embed
-from hssl.schedules import SCHEDULES, Phase, Schedule, named
 from hssl.training import Batch, climb
+from hssl.training.schedules import SCHEDULES, Phase, Schedule, named
 
 WINDOWS = ((8, 4), (16, 8), (32, 32))
 

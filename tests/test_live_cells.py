@@ -107,7 +107,7 @@ def test_any_share_of_the_gradient_is_trained_and_shown(monkeypatch, capsys):
     import matplotlib.pyplot as plt
     import numpy as np
 
-    from hssl.schedules import Schedule
+    from hssl.training.schedules import Schedule
 
     trained = []
     monkeypatch.setattr(plt, "show", lambda: None)

@@ -1,9 +1,9 @@
-"""hssl.worlds.mixing: well-conditioned, inverted exactly, not linear, and nothing changed in place."""
+"""hssl.worlds.latents: well-conditioned, inverted exactly, not linear, and nothing changed in place."""
 
 import pytest
 import torch
 
-from hssl.worlds.mixing import draw_layers, mix, unmix
+from hssl.worlds.latents import draw_layers, mix, unmix
 
 
 def seeded(seed=0):

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hssl import plots
+from hssl.reporting import plots
 
 STRIPS = {"x": np.zeros((3, 8, 8, 3)), "<b>": np.ones((3, 8, 8, 3))}
 MEASURES = {name: {"far": [0.0, 0.5, 1.0]} for name in STRIPS}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hssl import results
+from hssl.reporting import results
 
 
 @pytest.fixture(autouse=True)

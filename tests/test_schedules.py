@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from hssl import losses, patches
-from hssl.checkpoints import Checkpoint
 from hssl.encoders import MLP, Hierarchy
-from hssl.schedules import SCHEDULES, Schedule
 from hssl.training import Batch, Minibatches, fit
+from hssl.training.checkpoints import Checkpoint
+from hssl.training.schedules import SCHEDULES, Schedule
 
 
 def seeded(seed=0):

@@ -1,4 +1,4 @@
-"""hssl.worlds.shading and tracing: geometry known in closed form, and the baked shapes."""
+"""hssl.worlds.scenes.shading and tracing: geometry known in closed form, and the baked shapes."""
 
 import bake_shapes
 import numpy as np
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hssl.worlds.scenes import CLASSES
-from hssl.worlds.shading import CAMERA, Scene, View, hue_to_rgb, rotations
-from hssl.worlds.tracing import EXTENT, FARTHEST, REACH, Shapes, unit
+from hssl.worlds.scenes.shading import CAMERA, Scene, View, hue_to_rgb, rotations
+from hssl.worlds.scenes.tracing import EXTENT, FARTHEST, REACH, Shapes, unit
 
 
 def seeded(seed=0):

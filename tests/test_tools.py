@@ -11,7 +11,7 @@ CELL = """```{{code-cell}} ipython3
 ```
 
 """
-RECORD = "from hssl import results\nresults.record('demo', 'a', 0.5, tolerance=0.1)\nprint(results.budget())"
+RECORD = "from hssl.reporting import results\nresults.record('demo', 'a', 0.5, tolerance=0.1)\nprint(results.budget())"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Bake the seven shapes of the rendered scenes into hssl/worlds/shapes.npz.
+"""Bake the seven shapes of the rendered scenes into hssl/worlds/scenes/shapes.npz.
 
     python tools/bake_shapes.py
 
@@ -17,11 +17,11 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from hssl.worlds.scenes import CLASSES
-from hssl.worlds.tracing import EXTENT, FARTHEST
+from hssl.worlds.scenes.tracing import EXTENT, FARTHEST
 
 ROOT = Path(__file__).resolve().parents[1]
 RESOLUTION, FINER = 64, 2
-FILE = ROOT / "hssl" / "worlds" / "shapes.npz"
+FILE = ROOT / "hssl" / "worlds" / "scenes" / "shapes.npz"
 Point = tuple[float, float, float]
 
 

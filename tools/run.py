@@ -29,7 +29,7 @@ KEPT_WITHIN = 0.2  # a run time that differs by less is the same run time
 
 def main(names: list[str]) -> None:
     sys.path.insert(0, str(ROOT))
-    from hssl import results
+    from hssl.reporting import results
 
     budget = results.budget()
     chapters = [path.stem for path in sorted(TEXT.glob("*.md")) if path.stem not in SUMMARIES]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hssl.worlds.shading import hue_to_rgb
+from hssl.worlds.scenes.shading import hue_to_rgb
 from hssl.worlds.textures import Dial, Latents, Texture, numbers_of
 
 WAVES = 12  #: plane waves that make the coast, and as many that make the tinge of either side

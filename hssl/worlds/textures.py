@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hssl.worlds.shading import hue_to_rgb
+from hssl.worlds.scenes.shading import hue_to_rgb
 
 LEAVES = 300  # at most, in a picture of dead leaves
 HARMONICS = 5  # of a blob's outline

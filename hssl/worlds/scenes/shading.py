@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from hssl.worlds.tracing import REACH, baked, unit
+from hssl.worlds.scenes.tracing import REACH, baked, unit
 
 POSITION = (0.6, 0.6, 0.3)  # world units at latent 1, around the point ALOFT
 ALOFT = (0.0, 0.0, 1.75)

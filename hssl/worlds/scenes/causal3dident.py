@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
-from hssl.worlds.scenes import CLASSES, LATENTS, Latents
+from hssl.worlds.scenes.distribution import CLASSES, LATENTS, Latents
 
 SPLITS = {"train": "trainset", "test": "testset"}
 SCALE = np.array([2.0] * 3 + [np.pi / 2] * 7)  # latents_{k} over raw_latents_{k}

@@ -109,6 +109,6 @@ def baked(device: torch.device) -> Shapes:
     Raises:
         FileNotFoundError: the package is installed without its data.
     """
-    with (files("hssl.worlds") / "shapes.npz").open("rb") as file:
+    with (files("hssl.worlds.scenes") / "shapes.npz").open("rb") as file:
         steps = np.load(file)["distances"]
     return Shapes(torch.from_numpy(steps).to(device).float() * (FARTHEST / 127))

@@ -21,7 +21,7 @@ CONTENT, STYLE, LIMIT, PUBLISHED = "#0072B2", "#D55E00", "#000000", "#009E73"
 
 def use_style() -> None:
     """The book's figure style, and sharp PNGs of the same bytes at every run."""
-    plt.style.use("hssl.book")
+    plt.style.use("hssl.reporting.book")
     set_matplotlib_formats("retina", metadata={"Software": None})
 
 
@@ -115,7 +115,7 @@ def flipbook(
         f'<label class="hssl-bar">{html.escape(bar)} <meter min="0" max="1"></meter> <output></output></label>'
         for bar in bars
     )
-    template = (files("hssl") / "flipbook.html").read_text()
+    template = (files("hssl.reporting") / "flipbook.html").read_text()
     values = {"KEY": key, "OPTIONS": options, "METERS": meters, "LABEL": html.escape(label), "DATA": data}
     values |= {"CHOOSE": html.escape(choose), "SLIDE": html.escape(slide)}
     values |= {"LAST": str(frames - 1), "MIDDLE": str(frames // 2)}

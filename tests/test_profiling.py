@@ -1,17 +1,17 @@
-"""hssl.ledger: bytes and operations counted by hand, and what each schedule keeps alive."""
+"""hssl.training.profiling: bytes and operations counted by hand, and what each schedule keeps alive."""
 
 import pytest
 import torch
 from torch import nn
 
-from hssl import ledger
+from hssl.training import profiling
 
 
 def test_bytes_and_operations_by_hand():
     n, wide, out = 16, 32, 8
     network = nn.Sequential(nn.Linear(wide, 64), nn.ReLU(), nn.Linear(64, out))
     x = torch.randn(n, wide)
-    found = ledger.cost(lambda: network(x).sum().backward(), network, [x], repeats=1)
+    found = profiling.cost(lambda: network(x).sum().backward(), network, [x], repeats=1)
     assert found.bytes == n * 64 * 4  # the hidden layer, which its successor and its own ReLU share
     forward = 2 * n * (wide * 64 + 64 * out)
     assert found.flops == forward + 2 * n * wide * 64 + 2 * 2 * n * 64 * out  # no gradient of the input
@@ -32,7 +32,7 @@ def test_what_is_kept_is_let_go_after_a_backward_pass():
         h.sum().backward()
         second(h.detach()).tanh().sum().backward()
 
-    summed, split = (ledger.cost(step, model, [x], repeats=1) for step in (one_sum, apart))
+    summed, split = (profiling.cost(step, model, [x], repeats=1) for step in (one_sum, apart))
     assert summed.flops == split.flops
     assert summed.bytes == 3 * 7 * 10 * 4
     assert split.bytes == 2 * 7 * 10 * 4  # the first layer's is gone when the second step begins
@@ -45,9 +45,9 @@ def test_nothing_is_kept_of_what_is_frozen():
         with torch.no_grad():
             model(x).tanh()
 
-    assert ledger.cost(frozen, model, [x], repeats=1)[:2] == (0, 2 * 7 * 10 * 10)
+    assert profiling.cost(frozen, model, [x], repeats=1)[:2] == (0, 2 * 7 * 10 * 10)
 
 
 def test_repeats_out_of_range():
     with pytest.raises(ValueError, match="repeats: wanted at least 1"):
-        ledger.cost(lambda: None, nn.Linear(1, 1), repeats=0)
+        profiling.cost(lambda: None, nn.Linear(1, 1), repeats=0)

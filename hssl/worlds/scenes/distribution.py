@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hssl.worlds.shading import HUES, Scene, View, shade
+from hssl.worlds.scenes.shading import HUES, Scene, View, shade
 
 CLASSES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
 LATENTS = (

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm.auto import tqdm
 
-from hssl.checkpoints import Checkpoint
 from hssl.encoders import Levels, embed
 from hssl.losses import check_weights, level_sum
-from hssl.schedules import Phase, Schedule, named
+from hssl.training.checkpoints import Checkpoint
+from hssl.training.schedules import Phase, Schedule, named
 
 
 @dataclass

@@ -1,0 +1,11 @@
+"""What every test and every docstring example may use."""
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@pytest.fixture(autouse=True)
+def _names_in_examples(doctest_namespace):
+    doctest_namespace.update(torch=torch, Tensor=Tensor, Float=Float, g=torch.Generator().manual_seed(0))

@@ -1,0 +1,1 @@
+"""The book's bookkeeping: recorded numbers, tables, verdicts, and pictures. The learning library does without it."""
