@@ -1,144 +1,118 @@
-"""Views as counterfactuals: the same scene with some latents drawn afresh, or the same picture transformed.
+"""Views of images: plain callables, `view(images, generator) -> images`; a reader's own works wherever these do.
 
-Names may be joined: "positions+hues", "crop_small+colour". What the encoder makes of the views is left to `training`.
+Redrawn latents are left to the worlds, as `Scenes(redraw="hues")`; what an encoder makes of views, to `training`.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from hssl.worlds.scenes import LATENTS
+from hssl.checks import ArgumentError, checked
+from hssl.pairs import View
 
-#: Latents of a scene that belong together.
-GROUPS = {
-    "positions": ("x", "y", "z", "spotlight"),
-    "rotations": ("alpha", "beta", "gamma"),
-    "hues": ("hue_object", "hue_spotlight", "hue_background"),
+Images = Float[Tensor, "n 3 size size"]
+
+
+def colour(images: Images, generator: torch.Generator) -> Images:
+    """Jitter of brightness, contrast, saturation and hue with probability 0.8, and grey with 0.2.
+
+    Source: von Kügelgen et al. 2021, appendix D.2.
+
+    >>> colour(torch.rand(2, 3, 16, 16, generator=g), g).shape
+    torch.Size([2, 3, 16, 16])
+    """
+    jitter = v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8)
+    return _each(v2.Compose([jitter, v2.RandomGrayscale(0.2)]), images, generator)
+
+
+def crop(images: Images, generator: torch.Generator, *, area: tuple[float, float] = (0.08, 1.0)) -> Images:
+    """A window of a fraction of the area between these two, resized to the whole, flipped half the time.
+
+    Source: von Kügelgen et al. 2021, appendix D.2: 8 % to 100 % for the small crop, 80 % to 100 % for the large one.
+
+    >>> crop(torch.rand(2, 3, 16, 16, generator=g), g, area=(0.8, 1.0)).shape
+    torch.Size([2, 3, 16, 16])
+    """
+    if not 0 < area[0] <= area[1] <= 1:
+        raise ArgumentError(f"area: wanted fractions in rising order, above 0 and at most 1, got {area}")
+    resize = v2.RandomResizedCrop(images.shape[-1], area, interpolation=InterpolationMode.BILINEAR, antialias=True)
+    return _each(v2.Compose([resize, v2.RandomHorizontalFlip()]), images, generator)
+
+
+def quarter_turn(images: Images, generator: torch.Generator) -> Images:
+    """Turned by 0, 90, 180 or 270 degrees, each equally likely. Source: von Kügelgen et al. 2021, appendix D.2.
+
+    >>> image = torch.rand(1, 3, 8, 8, generator=g)
+    >>> view = quarter_turn(image, g)
+    >>> any(torch.equal(view, image.rot90(k, (2, 3))) for k in range(4))
+    True
+    """
+    return _each(QuarterTurn(), images, generator)
+
+
+def camera(images: Images, generator: torch.Generator) -> Images:
+    """Exposure of ± 30 %, out of focus half the time (Gaussian of 0.3 to 1.2 pixels), noise of the sensor (sd 0.03).
+
+    >>> camera(torch.rand(2, 3, 16, 16, generator=g), g).shape
+    torch.Size([2, 3, 16, 16])
+    """
+    blur = v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.2))], p=0.5)
+    return _each(v2.Compose([v2.ColorJitter(brightness=0.3), blur, v2.GaussianNoise(sigma=0.03)]), images, generator)
+
+
+#: The views that have a name.
+VIEWS: dict[str, View] = {
+    "colour": colour,
+    "crop_small": partial(crop, area=(0.08, 1.0)),
+    "crop_large": partial(crop, area=(0.8, 1.0)),
+    "rotation": quarter_turn,
+    "camera": camera,
 }
 
 
-class Views(NamedTuple):
-    """Pairs of pictures; rows belong together."""
-
-    latents: NamedTuple  #: of the anchors
-    anchors: Tensor  #: shape (n, 3, size, size), in [0, 1]
-    positives: Tensor  #: same shape
-
-
-def views(world, n: int, names: str, generator: torch.Generator, *, size: int = 32) -> Views:
-    """Draw n scenes of a world, and two views of each.
+def compose(names: str) -> View:
+    """The named views, one after the other.
 
     Args:
-        world: has `sample_latents(n, generator)` and `render(latents, size)`; a texture also has its `dials`.
-        names: latents or groups of them, as in `resample`, redrawn for the positive; and names of `transforms`, done
-            to both; joined by "+".
+        names: of `VIEWS`, joined by "+", from left to right.
     Raises:
-        ValueError: n < 1, or an unknown name.
-    Taught in: causal_scenes, "Views".
+        ArgumentError: an unknown name.
+
+    >>> compose("crop_small+colour")(torch.rand(2, 3, 16, 16, generator=g), g).shape
+    torch.Size([2, 3, 16, 16])
     """
-    of_pictures = transforms(size)
-    drawn = "+".join(name for name in names.split("+") if name not in of_pictures)
-    done = "+".join(name for name in names.split("+") if name in of_pictures)
-    latents = world.sample_latents(n, generator)
-    changed = resample(latents, drawn, generator, getattr(world, "dials", None)) if drawn else latents
-    anchors = world.render(latents, size)
-    positives = world.render(changed, size) if drawn else anchors
-    if done:
-        anchors, positives = (transform(pictures, done, generator) for pictures in (anchors, positives))
-    return Views(latents, anchors, positives)
+    if unknown := [name for name in names.split("+") if name not in VIEWS]:
+        raise ArgumentError(f"names: unknown {', '.join(map(repr, unknown))}; there are {', '.join(VIEWS)}")
+    chosen = [VIEWS[name] for name in names.split("+")]
+
+    def view(images: Tensor, generator: torch.Generator) -> Tensor:
+        for one in chosen:
+            images = one(images, generator)
+        return images
+
+    return view
 
 
 class QuarterTurn(v2.Transform):
-    """Turn a picture by 0, 90, 180 or 270 degrees, each equally likely."""
+    """Turn an image by 0, 90, 180 or 270 degrees, each equally likely."""
 
     def make_params(self, flat_inputs):
         return {"turns": int(torch.randint(4, ()))}
 
-    def transform(self, image, params):
-        return image.rot90(params["turns"], (-2, -1))
+    def transform(self, inpt, params):
+        return inpt.rot90(params["turns"], (-2, -1))
 
 
-def transforms(size: int) -> dict[str, v2.Transform]:
-    """The transforms of pictures, by name, for pictures of that edge; each keeps the size.
-
-    colour: jitter of brightness, contrast, saturation and hue with probability 0.8, and grey with 0.2.
-    crop_small, crop_large: a window of 8 % to 100 %, or of 80 % to 100 % of the area, flipped half the time.
-    rotation: a multiple of 90 degrees. camera: exposure, out of focus, and noise of the sensor.
-    Source: von Kügelgen et al. 2021, appendix D.2 (all but camera).
-    """
-
-    def crop(area):
-        resize = v2.RandomResizedCrop(size, area, interpolation=InterpolationMode.BILINEAR, antialias=True)
-        return v2.Compose([resize, v2.RandomHorizontalFlip()])
-
-    jitter = v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8)
-    blur = v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.2))], p=0.5)
-    return {
-        "colour": v2.Compose([jitter, v2.RandomGrayscale(0.2)]),
-        "crop_small": crop((0.08, 1.0)),
-        "crop_large": crop((0.8, 1.0)),
-        "rotation": QuarterTurn(),
-        "camera": v2.Compose([v2.ColorJitter(brightness=0.3), blur, v2.GaussianNoise(sigma=0.03)]),
-    }
-
-
-def transform(images: Tensor, names: str, generator: torch.Generator) -> Tensor:
-    """Transformed pictures, same shape, each in its own way.
-
-    Args:
-        images: shape (n, 3, size, size), in [0, 1].
-        names: one of `transforms`, or several joined by "+", done from left to right.
-    Raises:
-        TypeError: the pictures are no floating-point tensor.
-        ValueError: another shape, no picture at all, a value outside [0, 1] or NaN, or an unknown name.
-    Taught in: causal_scenes, "Views".
-    """
-    if not images.is_floating_point():
-        raise TypeError(f"images: wanted floating-point numbers, got {images.dtype}")
-    if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3] or not len(images):
-        raise ValueError(f"images: wanted shape (n, 3, size, size) with n ≥ 1, got {tuple(images.shape)}")
-    if not ((images >= 0) & (images <= 1)).all():
-        raise ValueError("images: wanted values in [0, 1]")
-    chain = v2.Compose(_named(names, transforms(images.shape[-1])))
+@checked
+def _each(transform: Callable, images: Images, generator: torch.Generator) -> Images:
+    """Images transformed each in its own way, held to [0, 1]."""
+    if not len(images) or not ((images >= 0) & (images <= 1)).all():
+        raise ArgumentError("images: wanted at least one, and values in [0, 1]")
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # torchvision draws from the global generator
-        return torch.stack([chain(image) for image in images]).clamp(0, 1)
-
-
-def resample(latents: NamedTuple, names: str, generator: torch.Generator, dials: dict | None = None) -> NamedTuple:
-    """The same scenes with the named latents drawn afresh, uniformly and independently of all others.
-
-    Args:
-        latents: of `worlds.scenes` (without `dials`), or of a texture with these `dials`.
-        names: latents or, in scenes, groups of them, joined by "+"; "seed" is whatever a texture has beside its dials.
-    Raises:
-        ValueError: an unknown name.
-    Taught in: causal_scenes, "Views".
-    """
-    bounds = {name: (-1.0, 1.0) for name in LATENTS} if dials is None else {n: d[:2] for n, d in dials.items()}
-    single = {name: (name,) for name in bounds} | ({"seed": ()} if dials else GROUPS)
-    chosen = [name for group in _named(names, single) for name in group]
-    values = latents.values.clone()
-    for column, (name, (low, high)) in enumerate(bounds.items()):
-        fresh = torch.rand(len(values), generator=generator, device=values.device)
-        if name in chosen:
-            values[:, column] = low + (high - low) * fresh
-    changed = latents._replace(values=values)
-    if dials and "seed" in names.split("+"):
-        return changed._replace(seeds=torch.randint_like(latents.seeds, 2**62, generator=generator))
-    return changed
-
-
-def _named(names: str, known: dict) -> list:
-    if unknown := [name for name in names.split("+") if name not in known]:
-        raise ValueError(f"names: unknown {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
-    return [known[name] for name in names.split("+")]
-
-
-def untouched(names: str) -> list[str]:
-    """The latents of a scene that `resample` under these names leaves alone: what the theorem calls content."""
-    touched = {latent for group in _named(names, {name: (name,) for name in LATENTS} | GROUPS) for latent in group}
-    return [name for name in LATENTS if name not in touched]
+        return torch.stack([transform(image) for image in images]).clamp(0, 1)

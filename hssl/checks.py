@@ -9,7 +9,7 @@ import math
 import re
 import types
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from beartype import BeartypeConf, beartype
@@ -113,4 +113,6 @@ def _say(hint: Any) -> str:
     known = next((words for of, words in WORDS.items() if of == hint), None)
     if known is None and (isinstance(hint, types.UnionType) or get_origin(hint) is Union):
         return " or ".join(map(_say, get_args(hint)))
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
     return known or ("None" if hint is types.NoneType else getattr(hint, "__name__", str(hint)))

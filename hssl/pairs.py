@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Shaped
@@ -70,6 +70,7 @@ class Pairs:
         return Pairs(self.first, self.second[derangement(len(self), generator).to(self.second.device)], self.truth)
 
 
+@runtime_checkable
 class World(Protocol):
     """Whatever gives pairs: a process, a finite set, a class of the reader's own."""
 
@@ -95,3 +96,22 @@ def derangement(n: int, generator: torch.Generator) -> Shaped[Tensor, " n"]:
         raise ValueError(f"n: wanted at least 2 rows to shuffle, got {n}")
     order = torch.randperm(n, generator=generator, device=generator.device)
     return torch.empty_like(order).scatter_(0, order, order.roll(1))
+
+
+def viewed(first: Tensor, second: Tensor, views: View | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Both members of pairs, each seen through `views` by itself; as they are where that is None.
+
+    Raises:
+        ArgumentError: the views have another shape than what they are of.
+
+    >>> viewed(torch.zeros(2, 3), torch.ones(2, 3), lambda x, generator: -x, g)[1].tolist()
+    [[-1.0, -1.0, -1.0], [-1.0, -1.0, -1.0]]
+    """
+    if views is None:
+        return first, second
+    seen = views(first, generator), views(second, generator)
+    for value in seen:
+        if not isinstance(value, Tensor) or value.shape != first.shape:
+            came = tuple(value.shape) if isinstance(value, Tensor) else value
+            raise ArgumentError(f"views: wanted views of shape {tuple(first.shape)}, got {came!r}")
+    return seen

@@ -1,12 +1,10 @@
-"""hssl.augment: what is resampled, what is left alone, and bad input."""
+"""hssl.augment: what a view changes, that it is drawn from its generator alone, and bad input."""
 
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
-from hssl.augment import GROUPS, resample, transform, transforms, untouched, views
-from hssl.worlds import scenes
-from hssl.worlds.scenes import LATENTS, sample_latents
-from hssl.worlds.textures import gradient_edge, noise
+from hssl.augment import VIEWS, camera, colour, compose, crop, quarter_turn
 
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -15,92 +13,87 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("names", ["positions", "hues", "positions+hues", "x+rotations"])
-def test_what_is_not_named_is_left_alone(names):
-    latents = sample_latents(50, seeded())
-    before, changed = latents.values.clone(), resample(latents, names, seeded(1))
-    kept = [LATENTS.index(name) for name in untouched(names)]
-    drawn = [column for column in range(len(LATENTS)) if column not in kept]
-    assert torch.equal(changed.labels, latents.labels)
-    assert torch.equal(changed.values[:, kept], before[:, kept])
-    assert (changed.values[:, drawn] != before[:, drawn]).all()
-    assert torch.equal(latents.values, before)
-
-
-def test_what_is_named_is_drawn_uniformly_whatever_the_rest():
-    latents = sample_latents(20_000, seeded())
-    changed = resample(latents, "rotations", seeded(1)).values[:, 3]
-    assert changed.std().item() == pytest.approx(3**-0.5, abs=0.01)
-    assert abs(torch.corrcoef(torch.stack([changed, latents.values[:, 3]]))[0, 1]) < 0.03
-
-
-def test_groups_are_of_the_world():
-    assert {name for group in GROUPS.values() for name in group} == set(LATENTS)
-
-
-def test_views_share_what_is_not_named():
-    seen = views(scenes, 4, "hues", seeded(), size=16)
-    assert torch.equal(seen.anchors, scenes.render(seen.latents, 16))
-    assert seen.positives.shape == (4, 3, 16, 16)
-    assert (seen.anchors != seen.positives).any()
-    turned = views(scenes, 4, "rotation", seeded(), size=16)
-    for first, second in zip(turned.anchors, turned.positives, strict=True):
-        assert any(torch.equal(first, second.rot90(k, (1, 2))) for k in range(4))
-    both = views(gradient_edge, 4, "angle+crop_small", seeded(), size=16)
-    assert torch.equal(both.latents.values, gradient_edge.sample_latents(4, seeded()).values)
-    with pytest.raises(ValueError, match="unknown 'angle'"):
-        views(scenes, 4, "angle+colour", seeded(), size=16)
-
-
-def test_textures_too():
-    latents = gradient_edge.sample_latents(30, seeded())
-    changed = resample(latents, "angle+position", seeded(1), gradient_edge.dials)
-    assert torch.equal(changed.values[:, 2:], latents.values[:, 2:])
-    assert (changed.values[:, :2] != latents.values[:, :2]).all()
-    assert torch.equal(changed.seeds, latents.seeds)
-    gradient_edge.render(changed, 16)  # within the ranges of the dials
-    latents = noise.sample_latents(30, seeded())
-    changed = resample(latents, "seed", seeded(1), noise.dials)
-    assert torch.equal(changed.values, latents.values)
-    assert (changed.seeds != latents.seeds).all()
-
-
-@pytest.mark.parametrize("name", [*transforms(32), "crop_small+colour"])
-def test_transformed_pictures(name):
+@pytest.mark.parametrize("name", [*VIEWS, "crop_small+colour"])
+def test_views(name):
     state = torch.random.get_rng_state()
-    views = transform(IMAGES, name, seeded())
-    assert views.shape == IMAGES.shape
-    assert 0 <= views.min() <= views.max() <= 1
-    assert torch.equal(views, transform(IMAGES, name, seeded()))
-    assert not torch.equal(views, transform(IMAGES, name, seeded(1)))
+    view, before = compose(name), IMAGES.clone()
+    seen = view(IMAGES, seeded())
+    assert seen.shape == IMAGES.shape
+    assert 0 <= seen.min() <= seen.max() <= 1
+    assert torch.equal(seen, view(IMAGES, seeded()))
+    assert not torch.equal(seen, view(IMAGES, seeded(1)))
     assert torch.equal(state, torch.random.get_rng_state())  # nobody else's random numbers were used up
+    assert torch.equal(IMAGES, before)
+
+
+def test_views_follow_one_another():
+    generator = seeded()
+    assert torch.equal(compose("rotation+colour")(IMAGES, seeded()), colour(quarter_turn(IMAGES, generator), generator))
 
 
 def test_a_quarter_turn_moves_pixels_and_changes_none():
-    views = transform(IMAGES, "rotation", seeded())
-    for image, view in zip(IMAGES, views, strict=True):
-        assert any(torch.equal(view, image.rot90(k, (1, 2))) for k in range(4))
+    many = IMAGES[:1].expand(400, -1, -1, -1)
+    turns = [next(k for k in range(4) if torch.equal(view, IMAGES[0].rot90(k, (1, 2)))) for view in
+             quarter_turn(many, seeded())]  # fmt: skip
+    assert torch.bincount(torch.tensor(turns)).tolist() == pytest.approx([100] * 4, abs=35)
+
+
+RAMP = torch.linspace(0, 1, 64).expand(3, 64, 64)  # brightness tells the column
+
+
+@pytest.mark.parametrize(("area", "low"), [((0.08, 1.0), 0.08), ((0.8, 1.0), 0.8)])
+def test_a_crop_shows_a_window_of_that_area_flipped_half_the_time(area, low):
+    down = RAMP.mT
+    images = torch.stack([RAMP[0], down[0], RAMP[0]]).expand(500, 3, 64, 64)  # red across, green down
+    seen = crop(images, seeded(), area=area)
+    across = seen[:, 0, 32, -1] - seen[:, 0, 32, 0]
+    height = seen[:, 1, -1, 32] - seen[:, 1, 0, 32]
+    fractions = across.abs() * height
+    assert fractions.min() >= low * 0.8 - 0.05
+    assert fractions.min() < low + 0.1 * (1 - low) + 0.02 and fractions.max() > 0.85
+    assert (across < 0).float().mean().item() == pytest.approx(0.5, abs=0.08)
+    assert interpolate(images[:1], 32).shape == crop(images[:1, :, ::2, ::2], seeded()).shape
+
+
+def test_colour_is_jittered_in_8_of_10_and_grey_in_2_of_10():
+    images = torch.tensor([0.6, 0.3, 0.45])[:, None, None].expand(1000, 3, 8, 8)
+    seen = colour(images, seeded())
+    grey = (seen[:, 0] == seen[:, 1]).flatten(1).all(1) & (seen[:, 1] == seen[:, 2]).flatten(1).all(1)
+    same = torch.isclose(seen, images, atol=1e-3).flatten(1).all(1)
+    assert grey.float().mean().item() == pytest.approx(0.2, abs=0.04)
+    assert same.float().mean().item() == pytest.approx(0.2 * 0.8, abs=0.04)
+
+
+def test_a_camera_exposes_and_adds_noise():
+    images = torch.full((1000, 3, 16, 16), 0.5)
+    seen = camera(images, seeded())
+    exposure = seen.mean((1, 2, 3)) / 0.5
+    assert 0.69 < exposure.min() < 0.75 and 1.25 < exposure.max() < 1.31
+    assert (seen.std((1, 2, 3))).mean().item() == pytest.approx(0.03, rel=0.05)
 
 
 @pytest.mark.parametrize(
-    ("images", "names", "error", "message"),
+    ("images", "message"),
     [
-        (IMAGES, "sepia", ValueError, "unknown 'sepia'; there are colour, crop_small"),
-        (IMAGES, "colour+", ValueError, "unknown ''"),
-        (IMAGES[:0], "colour", ValueError, "n ≥ 1"),
-        (IMAGES[0], "colour", ValueError, "wanted shape"),
-        (IMAGES[:, :, :16], "colour", ValueError, "wanted shape"),
-        (IMAGES / 0, "colour", ValueError, r"\[0, 1\]"),
-        (IMAGES.mul(255).byte(), "colour", TypeError, "floating-point"),
+        (IMAGES[:0], "at least one"),
+        (IMAGES[0], "images: wanted"),
+        (IMAGES[:, :, :16], "images: wanted"),
+        (IMAGES / 0, r"\[0, 1\]"),
+        (IMAGES * torch.nan, r"\[0, 1\]"),
+        (IMAGES.mul(255).byte(), "images: wanted Float"),
+        (IMAGES.numpy(), "images: wanted Float.*numpy"),
     ],
 )
-def test_bad_pictures_are_named(images, names, error, message):
-    with pytest.raises(error, match=message):
-        transform(images, names, seeded())
+def test_bad_images_are_named(images, message):
+    with pytest.raises(ValueError, match=message):
+        colour(images, seeded())
 
 
-def test_unknown_latents_are_named():
-    with pytest.raises(ValueError, match="unknown 'weather'"):
-        resample(sample_latents(2, seeded()), "hues+weather", seeded())
-    with pytest.raises(ValueError, match="unknown 'hues'"):
-        resample(noise.sample_latents(2, seeded()), "hues", seeded(), noise.dials)
+def test_other_bad_input():
+    for names in ("sepia", "colour+", ""):
+        with pytest.raises(ValueError, match=r"names: unknown '.*'; there are colour, crop_small"):
+            compose(names)
+    with pytest.raises(ValueError, match="area: wanted"):
+        crop(IMAGES, seeded(), area=(0.5, 0.2))
+    with pytest.raises(ValueError, match="generator: wanted Generator, got 0"):
+        quarter_turn(IMAGES, 0)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hssl.augment import resample
-from hssl.worlds.scenes import Latents
+from hssl.worlds.scenes import LATENTS, Latents, resample
 from hssl.worlds.scenes.causal3dident import SCALE, Causal3DIdent
 
 COUNT = 4  # pictures a class
@@ -56,13 +55,56 @@ def test_the_nearest_scene_is_of_the_same_class(released):
         assert distance[i] == pytest.approx((same - changed.values[i]).norm(dim=1).min().item(), abs=1e-6)
 
 
-def test_it_speaks_as_the_rendered_world_does(released):
+def test_the_nearest_scene_but_itself(released):
     data = Causal3DIdent(released)
-    latents = data.sample_latents(9, torch.Generator().manual_seed(0))
-    pictures = data.render(latents, 32)
-    assert pictures.shape == (9, 3, 32, 32)
-    number = (pictures[:, 0, 0, 0] * 255).round().long()
-    assert torch.equal(number // 30, latents.labels)
+    everything = Latents(data.labels, data.values)
+    found = data.nearest(everything, but=torch.arange(len(data)))
+    assert (found != torch.arange(len(data))).all()
+    for i in range(len(data)):
+        others = (data.labels == data.labels[i]) & (torch.arange(len(data)) != i)
+        nearest = (data.values[others] - data.values[i]).norm(dim=1).min()
+        assert (data.values[found[i]] - data.values[i]).norm() == pytest.approx(nearest.item(), abs=1e-6)
+
+
+def test_pairs_are_two_items_of_one_class(released):
+    pairs = Causal3DIdent(released, redraw="hues", size=16).sample(60, torch.Generator().manual_seed(0))
+    assert pairs.first.shape == (60, 3, 16, 16)
+    first, second = ((images[:, 0, 0, 0] * 255).round().long() for images in (pairs.first, pairs.second))
+    assert torch.equal(first // 30, pairs.truth["class"]) and torch.equal(second // 30, pairs.truth["class"])
+    assert (first != second).all()  # never the first itself
+    alone = Causal3DIdent(released, size=16).sample(5, torch.Generator().manual_seed(0))
+    assert torch.equal(alone.first, alone.second)
+
+
+def test_named_latents_are_drawn_around_their_old_values(released, monkeypatch):
+    data, asked = Causal3DIdent(released, redraw="rotations", sigma=0.01), []
+    monkeypatch.setattr(data, "nearest", lambda latents, but: asked.append((latents, but)) or but)
+    pairs = data.sample(50, torch.Generator().manual_seed(0))
+    ((latents, items),) = asked
+    old, redrawn = data.values[items], [LATENTS.index(name) for name in ("alpha", "beta", "gamma")]
+    kept = [column for column in range(10) if column not in redrawn]
+    assert torch.equal(latents.values[:, kept], old[:, kept])
+    change = latents.values[:, redrawn] - old[:, redrawn]
+    assert (change != 0).all() and change.std().item() == pytest.approx(0.01, rel=0.2)
+    assert torch.equal(latents.labels, pairs.truth["class"])
+
+
+def test_a_class_of_one_item_has_no_pair(folder):
+    for k in range(7):
+        for name in ("raw_latents", "latents"):
+            path = folder / f"trainset/{name}_{k}.npy"
+            np.save(path, np.load(path)[:1])
+        for path in sorted((folder / f"trainset/images_{k}").iterdir())[1:]:
+            path.unlink()
+    with pytest.raises(ValueError, match=r"class .* has a single item"):
+        Causal3DIdent(folder, redraw="hues").sample(4, torch.Generator().manual_seed(0))
+
+
+def test_an_image_of_16_bits_is_refused(folder):
+    path = folder / "trainset/images_0/01.png"
+    Image.fromarray(np.full((224, 224), 3000, np.uint16)).save(path)
+    with pytest.raises(ValueError, match=r"01\.png: .*wanted 8 bits a channel"):
+        Causal3DIdent(folder).image(1)
 
 
 def spoil_text(path):
@@ -93,8 +135,8 @@ def shorten(path):
             ValueError,
             "raw_latents_1.npy: wanted values in",
         ),
-        (lambda f: (f / "trainset/images_2/0003.png").unlink(), ValueError, "images_2: holds 3 pictures"),
-        (lambda f: (f / "trainset/images_2/0001.png").unlink(), ValueError, "images_2: picture number 1 is missing"),
+        (lambda f: (f / "trainset/images_2/0003.png").unlink(), ValueError, "images_2: holds 3 images"),
+        (lambda f: (f / "trainset/images_2/0001.png").unlink(), ValueError, "images_2: image number 1 is missing"),
         (
             lambda f: (f / "trainset/images_2/0001.png").rename(f / "trainset/images_2/cow.png"),
             ValueError,
@@ -119,5 +161,5 @@ def test_a_damaged_picture_is_named_when_it_is_read(folder, spoil):
 
 
 def test_an_unknown_split(released):
-    with pytest.raises(ValueError, match="train, test"):
+    with pytest.raises(ValueError, match="split: wanted one of train, test, got 'valid'"):
         Causal3DIdent(released, "valid")

@@ -6,14 +6,19 @@ from scipy.stats import kstest, truncnorm
 
 from hssl.worlds.scenes import (
     CLASSES,
+    FACTORS,
+    GROUPS,
     LATENTS,
     Latents,
-    causal_means,
+    Scenes,
     render,
+    resample,
     sample_latents,
     targets,
-    truncated_normal,
+    truth,
+    untouched,
 )
+from hssl.worlds.scenes.distribution import causal_means, truncated_normal
 
 
 def seeded(seed=0):
@@ -37,9 +42,72 @@ def test_the_same_generator_gives_the_same_picture():
     assert not torch.equal(first, render(sample_latents(3, seeded(2)), 32))
 
 
-def test_a_picture_does_not_depend_on_its_batch():
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(3, 8), slice(60, 70)])
+def test_an_image_does_not_depend_on_its_batch(rows):
     latents = sample_latents(70, seeded())  # more than one batch
-    torch.testing.assert_close(render(latents, 64)[68:], render(latents.rows(slice(68, 70)), 64), atol=1e-4, rtol=0)
+    assert torch.equal(render(latents, 64)[rows], render(latents.rows(rows), 64))
+
+
+@pytest.mark.parametrize("names", ["positions", "hues", "positions+hues", "x+rotations"])
+def test_what_is_not_named_is_left_alone(names):
+    latents = sample_latents(50, seeded())
+    before, changed = latents.values.clone(), resample(latents, names, seeded(1))
+    kept = [LATENTS.index(name) for name in untouched(names)]
+    drawn = [column for column in range(len(LATENTS)) if column not in kept]
+    assert torch.equal(changed.labels, latents.labels)
+    assert torch.equal(changed.values[:, kept], before[:, kept])
+    assert (changed.values[:, drawn] != before[:, drawn]).all()
+    assert torch.equal(latents.values, before)
+
+
+def test_what_is_named_is_drawn_uniformly_whatever_the_rest():
+    latents = sample_latents(20_000, seeded())
+    changed = resample(latents, "rotations", seeded(1)).values[:, 3]
+    assert kstest(changed.numpy(), "uniform", (-1, 2)).pvalue > 1e-3
+    assert abs(torch.corrcoef(torch.stack([changed, latents.values[:, 3]]))[0, 1]) < 0.03
+
+
+def test_groups_and_factors_are_of_the_world():
+    for groups in (GROUPS, FACTORS):
+        assert sorted(name for group in groups.values() for name in group) == sorted(LATENTS)
+
+
+def test_pairs_share_what_is_not_redrawn():
+    pairs = Scenes(redraw="hues", size=16).sample(4, seeded())
+    latents = sample_latents(4, seeded())
+    assert torch.equal(pairs.first, render(latents, 16))
+    assert (pairs.first != pairs.second).flatten(1).any(1).all()
+    assert list(pairs.truth) == ["class", *FACTORS]
+    for name, factor in truth(latents).items():
+        assert torch.equal(pairs.truth[name], factor)
+    both = Scenes(size=16).sample(4, seeded())
+    assert torch.equal(both.first, both.second)
+
+
+def test_own_redrawing_and_own_views():
+    def mirrored(latents, generator):
+        return latents._replace(values=-latents.values)
+
+    pairs = Scenes(mirrored, views=lambda images, generator: 1 - images, size=16, causal=False).sample(3, seeded())
+    latents = sample_latents(3, seeded(), causal=False)
+    assert torch.equal(pairs.first, 1 - render(latents, 16))
+    assert torch.equal(pairs.second, 1 - render(latents._replace(values=-latents.values), 16))
+    with pytest.raises(ValueError, match=r"views: wanted views of shape \(3, 3, 16, 16\), got \(3, 3, 8, 8\)"):
+        Scenes(views=lambda images, generator: images[..., ::2, ::2], size=16).sample(3, seeded())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"redraw": "hues+weather"}, "unknown 'weather'; there are x, y, .*positions"),
+        ({"redraw": "colour"}, "views of images, such as augment.colour"),
+        ({"size": 4}, "size: wanted 8 to 1024 pixels, got 4"),
+        ({"views": "colour"}, "views: wanted"),
+    ],
+)
+def test_a_setting_of_a_world_is_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Scenes(**settings)
 
 
 @pytest.mark.parametrize("name", LATENTS)
@@ -109,11 +177,11 @@ GOOD = still(2)
         (Latents(GOOD.labels, GOOD.values + 1.5), ValueError, "not so in x, y"),
         (Latents(GOOD.labels, GOOD.values / 0), ValueError, r"\[−1, 1\]"),
         (Latents(GOOD.labels + 7, GOOD.values), ValueError, "labels: wanted 0 to 6"),
-        (Latents(GOOD.labels, GOOD.values[:, :9]), ValueError, r"\(n, 10\)"),
-        (Latents(GOOD.labels[:1], GOOD.values), ValueError, "wanted shapes"),
-        (Latents(GOOD.labels[:0], GOOD.values[:0]), ValueError, "n ≥ 1"),
-        (Latents(GOOD.labels.float(), GOOD.values), TypeError, "wanted integers"),
-        (Latents(GOOD.labels, GOOD.values.int()), TypeError, "floating-point"),
+        (Latents(GOOD.labels, GOOD.values[:, :9]), ValueError, r"values: wanted Float\[Tensor, 'n 10'\]"),
+        (Latents(GOOD.labels[:1], GOOD.values), ValueError, "values: wanted .* where n = 1"),
+        (Latents(GOOD.labels[:0], GOOD.values[:0]), ValueError, "at least one"),
+        (Latents(GOOD.labels.float(), GOOD.values), TypeError, "labels: wanted Int"),
+        (Latents(GOOD.labels, GOOD.values.int()), TypeError, "values: wanted Float"),
     ],
 )
 def test_bad_latents_are_named(latents, error, message):
@@ -128,5 +196,5 @@ def test_a_setting_out_of_range_is_named(setting):
 
 
 def test_no_scene_at_all():
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="n: wanted a whole number ≥ 1"):
         sample_latents(0, seeded())

@@ -4,12 +4,11 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from hssl import losses, patches
-from hssl.encoders import MLP, Hierarchy
-from hssl.training import Batch, Minibatches, fit
-from hssl.training.checkpoints import Checkpoint
-from hssl.training.schedules import SCHEDULES, Schedule
+from hssl.encoders import MLP, Hierarchy, Levels
+from hssl.training import SCHEDULES, Batch, Checkpoint, Minibatches, Phase, fit, fit_levels, level_losses
 
 
 def seeded(seed=0):
@@ -47,7 +46,9 @@ def train(schedule="joint", *, steps=6, seed=0, stop_at=None, augment=None, batc
         settings["checkpoint"] = Checkpoint(*settings["checkpoint"], [generator])
     source = batches or (drawn if stop_at is None else stream)
     objective = [partial(neighbours_loss, generator=generator)] * 2
-    history = fit(model, source, loss=objective, steps=steps, schedule=schedule, learning_rate=0.01, **settings)
+    history = fit_levels(
+        model, source, losses=objective, steps=steps, schedule=schedule, **{"learning_rate": 0.01, **settings}
+    )
     return model, history
 
 
@@ -67,7 +68,7 @@ def test_every_schedule_repeats_itself_and_learns(schedule):
 
 
 def test_detached_learns_the_same_with_one_backward_pass_or_with_one_a_level():
-    (first, a), (second, b) = train("detached"), train("backward a level")
+    (first, a), (second, b) = train("detached"), train("backward per level")
     assert a.loss == pytest.approx(b.loss, rel=1e-5)
     same(first, second, rtol=1e-3, atol=1e-4)
 
@@ -85,7 +86,7 @@ def test_incremental_leaves_what_it_has_learned():
 
 @pytest.mark.parametrize("schedule", ["incremental", "overlapping"])
 def test_a_cache_changes_nothing(schedule):
-    (first, a), (second, b) = train(schedule), train(schedule, cache=True)
+    (first, a), (second, b) = train(schedule), train(schedule, precompute=True)
     assert a.loss == pytest.approx(b.loss, rel=1e-4)
     same(first, second, rtol=1e-3, atol=1e-4)
 
@@ -114,9 +115,9 @@ def test_an_interrupted_run_ends_at_the_same_numbers(tmp_path, schedule, stop_at
 
 def test_a_resumed_cache_ends_at_the_same_numbers(tmp_path):
     file = tmp_path / "run.pt"
-    whole, history = train("incremental", cache=True)
-    train("incremental", cache=True, checkpoint=(file, 4))
-    finished, again = train("incremental", cache=True, checkpoint=(file, 4))
+    whole, history = train("incremental", precompute=True)
+    train("incremental", precompute=True, checkpoint=(file, 4))
+    finished, again = train("incremental", precompute=True, checkpoint=(file, 4))
     assert again == history
     same(whole, finished, rtol=0, atol=0)
 
@@ -138,7 +139,7 @@ def test_what_cannot_be_read_back_safely_is_not_kept(tmp_path):
 
 def test_a_checkpoint_never_runs_stored_code(tmp_path):
     file = tmp_path / "run.pt"
-    torch.save({"settings": Schedule(), "generators": []}, file)
+    torch.save({"settings": partial(print), "generators": []}, file)
     with pytest.raises(ValueError, match="no checkpoint that can be read"):
         train(checkpoint=(file, 2))
 
@@ -179,12 +180,19 @@ def test_a_checkpoint_needs_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"schedule": "joint", "cache": True}, "cache: nothing is frozen"),
-        ({"schedule": "incremental", "cache": True, "augment": torch.neg}, "augmented anew in every step"),
-        ({"schedule": "incremental", "cache": True, "batches": lambda: ()}, "augmented anew in every step"),
-        ({"schedule": "both"}, "schedule: wanted"),
+        ({"schedule": "joint", "precompute": True}, "precompute: nothing is frozen"),
+        ({"schedule": "incremental", "precompute": True, "augment": torch.neg}, "augmented anew in every step"),
+        ({"schedule": "incremental", "precompute": True, "batches": lambda: ()}, "augmented anew in every step"),
+        ({"schedule": "both"}, "schedule: wanted a function or one of joint"),
+        ({"schedule": lambda levels: []}, "schedule: wanted phases of levels from 0 to 1"),
+        ({"schedule": lambda levels: [Phase(0, 2)]}, "schedule: wanted phases of levels from 0 to 1"),
+        ({"schedule": lambda levels: [Phase(1, 0)]}, "schedule: wanted phases of levels from 0 to 1"),
+        ({"schedule": lambda levels: [Phase(0, 1, 1.5)]}, "wanted a gradient_scale from 0 to 1, got 1.5"),
+        ({"schedule": lambda levels: [Phase(0, 1, 0.5, True)]}, "local_backward only where no gradient passes"),
         ({"steps": (3, 3)}, "steps for each of 1 phases, got 2 and 2"),
-        ({"schedule": "incremental", "steps": (3, 0)}, "steps, every"),
+        ({"schedule": "incremental", "steps": (3, 0)}, "steps: wanted at least 1 in each phase"),
+        ({"steps": 0}, "steps: wanted"),
+        ({"learning_rate": 1e6}, "learning_rate: wanted a number above 0 and at most 1, got 1000000"),
         ({"weights": (1.0,)}, "weights: wanted 2"),
         ({"weights": (1.0, -1.0)}, "weights: wanted 2 finite"),
         ({"weights": (0.0, 0.0)}, "not all 0"),
@@ -192,40 +200,76 @@ def test_a_checkpoint_needs_a_folder(tmp_path):
     ],
 )
 def test_errors_come_before_any_work_is_lost(settings, message):
+    settings = {"learning_rate": 0.01, **settings}
     with pytest.raises(ValueError, match=message):
         train(**settings, watch=lambda model: pytest.fail("a step was done"), every=1)
 
 
-def test_a_loss_a_level():
+def test_a_loss_for_each_level_and_weights_for_all():
     model = Hierarchy((32, 32), ((8, 8), (16, 16)), 6, generator=seeded())
-    with pytest.raises(ValueError, match="a loss for each of 2 levels"):
-        fit(model, lambda: (), loss=[torch.mean], weights=(1.0, 1.0), steps=3)
+    with pytest.raises(ValueError, match="losses, steps: wanted a loss for each of 2 levels"):
+        fit_levels(model, lambda: (), losses=[torch.mean], weights=(1.0, 1.0), steps=3)
+    with pytest.raises(ValueError, match="weights: wanted 2 finite numbers"):
+        fit_levels(model, lambda: (), losses=[torch.mean] * 2, weights=(1.0,), steps=3)
 
 
-def test_a_single_encoder_is_one_level():
-    views = torch.randn(2, 30, 5, generator=seeded())
-    runs = []
+def test_one_level_is_trained_as_fit_trains_an_encoder():
+    views = tuple(torch.randn(2, 30, 5, generator=seeded()))
+    encoder = MLP(5, 2, (8,), generator=seeded())
+    wanted = fit(encoder, lambda: views, loss=losses.info_nce, steps=5).loss
     for schedule in SCHEDULES:
-        encoder = MLP(5, 2, (8,), generator=seeded())
-        history = fit(encoder, lambda: tuple(views), loss=losses.info_nce, steps=5, schedule=schedule)
-        runs.append(history.loss)
+        stack = Levels([MLP(5, 2, (8,), generator=seeded())])
+        history = fit_levels(stack, lambda: views, losses=[losses.info_nce], steps=5, schedule=schedule)
+        assert history.loss == pytest.approx(wanted, rel=1e-6)
         assert history.levels == {1: history.loss}
-    assert all(run == runs[0] for run in runs)
 
 
-def test_extras_reach_the_loss():
+@pytest.mark.parametrize("scale", [0.25, 0.75])
+def test_a_fraction_of_the_gradient_goes_on(scale):
+    """Of two linear levels y = b (a x), the loss of the second gives a's gradient, times the scale."""
+    x = torch.tensor([[2.0], [3.0]])
+    below, above = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    stack = Levels([below, above])
+    found = list(level_losses(stack, Batch((x,)), [torch.sum, torch.sum], Phase(0, 1, scale)))
+    assert [k for k, _ in found] == [0, 1]
+    found[1][1].backward()
+    assert below.weight.grad.item() == pytest.approx(scale * above.weight.item() * 5)
+    assert above.weight.grad.item() == pytest.approx(below.weight.item() * 5)
+
+
+def test_only_what_learns_is_in_training_mode():
     seen = []
+    stack = Levels([nn.Linear(3, 3), nn.BatchNorm1d(3)], [nn.Identity(), nn.Dropout(0.0)])
 
-    def loss(z, extra):
-        seen.append(extra)
+    def loss(z):
+        seen.append([module.training for module in (*stack.levels, *stack.heads)])
         return z.square().mean()
 
-    fit(MLP(5, 2, generator=seeded()), lambda: Batch((torch.ones(4, 5),), ("extra",)), loss=loss, steps=2)
-    assert seen == ["extra", "extra"]
+    x = torch.randn(8, 3, generator=seeded())
+    fit_levels(stack, lambda: x, losses=[loss, loss], steps=1, schedule="incremental", watch=len_of_levels, every=1)
+    assert seen == [[True, False, True, False], [False, True, False, True]]
+    assert not any(module.training for module in stack.modules())
+
+
+def len_of_levels(stack):
+    assert not any(module.training for module in stack.modules())
+    return len(stack.levels)
+
+
+def test_with_local_backward_passes_one_level_is_kept_at_a_time():
+    """A level's loss is taken back before the next level is computed."""
+    order, x = [], torch.randn(4, 3, generator=seeded())
+    levels = [nn.Linear(3, 3) for _ in range(3)]
+    for k, level in enumerate(levels):
+        level.register_forward_hook(lambda *_, k=k: order.append(f"forward {k}"))
+        level.weight.register_hook(lambda _, k=k: order.append(f"backward {k}"))
+    by_level = [lambda z: z.square().mean()] * 3
+    fit_levels(Levels(levels), lambda: x, losses=by_level, steps=1, schedule="backward per level")
+    assert order == [f"{way} {k}" for k in range(3) for way in ("forward", "backward")]
 
 
 def test_minibatches_check_their_store():
-    with pytest.raises(ValueError, match="as many of each"):
+    with pytest.raises(ValueError, match="wanted one length"):
         Minibatches((torch.zeros(5, 2),), 3, seeded(), extras=[torch.zeros(4)])
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hssl.worlds.scenes import CLASSES
-from hssl.worlds.scenes.shading import CAMERA, Scene, View, hue_to_rgb, rotations
+from hssl.worlds.scenes.shading import CAMERA, Camera, Scene, hue_to_rgb, rotations
 from hssl.worlds.scenes.tracing import EXTENT, FARTHEST, REACH, Shapes, unit
 
 
@@ -57,7 +57,7 @@ def test_what_a_ball_shades(ball):
 
 
 def test_the_camera_sees_the_ground():
-    view = View(16, 1, torch.device("cpu"))
+    view = Camera(16, 1, torch.device("cpu"))
     assert view.ground[:, 2].abs().max() < 1e-5
     along = unit((view.ground - torch.tensor(CAMERA)).T).T
     torch.testing.assert_close(along, view.rays, atol=1e-5, rtol=0)

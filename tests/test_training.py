@@ -1,14 +1,21 @@
-"""hssl.training and hssl.encoders: the loop learns, repeats itself exactly, and stops with a clear word."""
+"""hssl.training.loop and batches: what `fit` takes, that it repeats itself, and that it stops with a clear word."""
 
+import math
 from functools import partial
 
 import pytest
 import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from hssl import losses
-from hssl.encoders import MLP, ConvNet
-from hssl.training import fit, minibatches, sweep
+from hssl.encoders import MLP
+from hssl.losses import info_nce
+from hssl.pairing import threshold
+from hssl.pairs import Pairs
+from hssl.training import Batch, Minibatches, fit
 from hssl.worlds.latents import ContentStyle
+
+LOSS = partial(info_nce, similarity="euclidean")
 
 
 def seeded(seed=0):
@@ -18,15 +25,8 @@ def seeded(seed=0):
 def train(steps=40, seed=0, **settings):
     generator = seeded(seed)
     world = ContentStyle(2, 3, generator=generator)
-    encoder = MLP(5, 2, (16,), generator=generator).whiten(world.sample(500, generator).anchors)
-
-    def batches():
-        pairs = world.sample(32, generator)
-        return pairs.anchors, pairs.positives
-
-    return encoder, fit(
-        encoder, batches, loss=partial(losses.info_nce, similarity="euclidean"), steps=steps, **settings
-    )
+    encoder = MLP(5, 2, (16,), generator=generator).whiten(world.sample(500, generator).first)
+    return encoder, fit(encoder, world, loss=LOSS, **{"steps": steps, "batch": 32, "generator": generator, **settings})
 
 
 def test_the_loss_falls():
@@ -42,16 +42,147 @@ def test_the_same_generator_gives_the_same_network():
     assert train(seed=1)[1].loss != a.loss
 
 
-def test_minibatches_keep_pairs_together():
-    anchors = torch.arange(10.0)[:, None]
-    draw = minibatches(anchors, anchors + 100, 6, seeded())
+def test_the_loop_is_the_one_that_the_book_writes_out():
+    """Adam and the one-cycle rate, in the fewest lines, on the same pairs."""
+    world = ContentStyle(2, 3, generator=seeded())
+    mine, ours = (MLP(5, 2, (16,), generator=seeded(1)) for _ in range(2))
+    generator, losses = seeded(2), []
+    optimizer = torch.optim.Adam(mine.parameters(), fused=True)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=31, pct_start=0.02, cycle_momentum=False)
+    for _ in range(30):
+        pairs = world.sample(32, generator)
+        loss = LOSS(*mine(torch.cat([pairs.first, pairs.second])).chunk(2))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rates.step()
+        losses.append(loss.item())
+    history = fit(ours, world, loss=LOSS, steps=30, batch=32, generator=seeded(2))
+    assert history.loss == losses
+
+
+class Weight(nn.Module):
+    """One number; with the loss below its gradient is 1, so that Adam moves it by the learning rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+    def forward(self, x):
+        return x.double() * 0 + self.value
+
+
+def test_the_learning_rate_rises_for_2_percent_of_the_steps_and_falls_to_0():
+    ones = torch.ones(2, 1)
+    history = fit(
+        Weight(), lambda: (ones, ones), loss=lambda a, b: a.mean() / 2 + b.mean() / 2, steps=200, learning_rate=0.1,
+        watch=lambda model: model.value.item(), every=1,
+    )  # fmt: skip
+    at = torch.tensor([0.0] + [value for _, value in history.watched])
+    rates = -at.diff()
+    assert rates.argmax().item() in (3, 4)  # of 201 steps, counted from 0
+    assert rates.max().item() == pytest.approx(0.1, rel=0.01)
+    for step in (50, 100, 150):  # half a cosine, from the peak to the end
+        passed = (step - 0.02 * 201 + 1) / (0.98 * 201)
+        assert rates[step].item() == pytest.approx(0.05 * (1 + math.cos(math.pi * passed)), abs=5e-4)
+    assert rates[-1].item() < 1e-4
+
+
+X = torch.arange(40.0).view(10, 4)
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        Pairs(X, -X),
+        lambda: Pairs(X, -X),
+        lambda: (X, -X),
+        lambda: Batch((X, -X)),
+        DataLoader(TensorDataset(X, -X), batch_size=10),
+        DataLoader(TensorDataset(X, -X), batch_size=5, shuffle=True, generator=seeded()),
+        Minibatches((X, -X), 10, seeded()),
+    ],
+    ids=["pairs", "gives pairs", "gives members", "gives a batch", "loader", "shuffled loader", "minibatches"],
+)
+def test_what_gives_pairs(batches):
+    seen = []
+
+    class Seeing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            seen.append(x)
+            return x * self.weight
+
+    fit(Seeing(), batches, loss=lambda a, b: (a * b).mean(), steps=4, batch=10, generator=seeded())
+    assert len(seen) == 4
+    for x in seen:
+        first, second = x.chunk(2)
+        assert torch.equal(first, -second)
+
+
+def test_extras_and_a_single_member_reach_the_loss():
+    seen = []
+
+    def loss(z, extra):
+        seen.append((len(z), extra))
+        return z.square().mean()
+
+    fit(MLP(5, 2, generator=seeded()), lambda: Batch((torch.ones(4, 5),), ("extra",)), loss=loss, steps=2)
+    assert seen == [(4, "extra")] * 2
+
+
+def test_a_pairing_rule_sees_embeddings_without_gradient_and_observations():
+    encoder, seen = MLP(4, 2, generator=seeded()), []
+
+    def rule(h, x):
+        seen.append((h.requires_grad, tuple(h.shape), tuple(x.shape)))
+        return threshold(h, 1.0)
+
+    def loss(h, positive, negative):
+        assert h.requires_grad and positive.shape == (20, 20)
+        return torch.cdist(h, h)[negative].mean()
+
+    fit(encoder, Pairs(X, -X), loss=loss, pairing=rule, steps=2, batch=10, generator=seeded())
+    assert seen == [(False, (20, 2), (20, 4))] * 2
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        (lambda: (X[:8], X[:6]), r"batches: wanted members of one shape, a row a pair, got \(8, 4\) and \(6, 4\)"),
+        (lambda: (X, X[:, :3]), "batches: wanted members of one shape"),
+        (lambda: (X, 3), "batches: wanted members that are tensors"),
+        (lambda: Pairs(X, X[:6]), "second: wanted"),
+        (DataLoader(TensorDataset(X, torch.arange(10)), batch_size=5), "batches: wanted members of one shape"),
+        (DataLoader(TensorDataset(X), batch_size=20, drop_last=True), "batches: the DataLoader gave no batch"),
+        ((X, X), "batches: wanted World or"),
+        (None, "batches: wanted World or"),
+    ],
+)
+def test_what_is_no_pair(batches, message):
+    with pytest.raises(ValueError, match=message):
+        fit(MLP(4, 2, generator=seeded()), batches, loss=LOSS, steps=1)
+
+
+def test_a_world_needs_a_generator():
+    for generator, message in ((None, "generator: wanted one"), (3, "generator: wanted Generator or None, got 3")):
+        with pytest.raises(ValueError, match=message):
+            fit(MLP(4, 2, generator=seeded()), Pairs(X, X), loss=LOSS, steps=1, generator=generator)
+
+
+def test_minibatches_keep_rows_together():
+    draw = Minibatches((X[:, 0], X[:, 0] + 100), 6, seeded(), extras=[X[:, 0] * 2])
     first, second = draw(), draw()
-    assert torch.equal(first[0] + 100, first[1])
-    assert len(first[0].unique()) == 6
-    assert not torch.equal(first[0], second[0])
-    for positives, size in ((anchors[:5], 4), (anchors, 11), (anchors, 1)):
+    assert torch.equal(first.members[0] + 100, first.members[1])
+    assert torch.equal(first.members[0] * 2, first.extras[0])
+    assert len(first.members[0].unique()) == 6
+    assert not torch.equal(first.members[0], second.members[0])
+    for other, size in ((X[:5], 4), (X, 11), (X, 1)):
         with pytest.raises(ValueError, match="size: wanted"):
-            minibatches(anchors, positives, size, seeded())
+            Minibatches((X, other), size, seeded())
 
 
 def test_watching():
@@ -60,97 +191,51 @@ def test_watching():
 
 
 @pytest.mark.parametrize(
-    "setting", [{"steps": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"every": 0}]
+    "setting",
+    [
+        {"steps": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"learning_rate": 1e6},
+        {"every": 0},
+        {"batch": 0},
+        {"batch": 2.5},
+    ],
 )
 def test_a_setting_out_of_range_is_named(setting):
-    with pytest.raises(ValueError, match=next(iter(setting))):
+    with pytest.raises(ValueError, match=f"{next(iter(setting))}: wanted"):
         train(**setting)
 
 
-def test_divergence_names_the_step():
+def test_divergence_names_the_step_before_the_weights_are_lost():
     encoder = MLP(5, 2, generator=seeded())
+    before = [p.clone() for p in encoder.parameters()]
     with pytest.raises(FloatingPointError, match="step 1 of 5"):
         fit(encoder, lambda: (torch.ones(4, 5), torch.ones(4, 5)), loss=lambda a, b: a.sum() / 0, steps=5)
+    assert all(torch.equal(p, q) for p, q in zip(encoder.parameters(), before, strict=True))
 
 
 def test_an_error_on_the_way_names_the_step():
     encoder = MLP(5, 2, generator=seeded())
     views = torch.full((4, 5), float("nan"))
-    with pytest.raises(ValueError, match="NaNs among the embeddings") as caught:
-        fit(encoder, lambda: (views, views), loss=losses.info_nce, steps=5)
+    with pytest.raises(ValueError, match="not finite") as caught:
+        fit(encoder, lambda: (views, views), loss=info_nce, steps=5)
     assert "step 1 of 5" in caught.value.__notes__[0]
 
 
-@pytest.mark.parametrize(
-    ("observations", "error", "message"),
-    [
-        (torch.zeros(30, 4), ValueError, r"wanted shape \(n, 5\), got \(30, 4\)"),
-        (torch.zeros(5), ValueError, "wanted shape"),
-        (torch.zeros(30, 5, dtype=torch.float64), TypeError, "wanted torch.float32, got torch.float64"),
-        (torch.full((30, 5), float("nan")), ValueError, "not finite"),
-        (torch.zeros(9, 5), ValueError, "at least 10"),
-        (torch.randn(30, 1, generator=seeded()).expand(30, 5), ValueError, "singular"),
-    ],
-)
-def test_bad_observations_are_named(observations, error, message):
-    encoder = MLP(5, 2, generator=seeded())
-    with pytest.raises(error, match=message):
-        encoder.whiten(observations)
-    if "shape" in message or error is TypeError:
-        with pytest.raises(error, match=message):
-            encoder(observations)
+def test_an_interrupted_training_leaves_the_encoder_in_evaluation_mode():
+    encoder = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+    def interrupt(a, b):
+        assert encoder.training and encoder[1].training
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(encoder, lambda: (X, X), loss=interrupt, steps=3)
+    assert not encoder.training and not encoder[1].training
 
 
-def test_whitened_input_is_white():
-    world = ContentStyle(statistical=True, causal=True, generator=seeded())
-    x = world.sample(2000, seeded(1)).anchors
-    encoder = MLP(10, 2, generator=seeded()).whiten(x)
-    white = (x - encoder.mean) @ encoder.whitening
-    torch.testing.assert_close(torch.cov(white.T), torch.eye(10), atol=1e-3, rtol=0)
-
-
-def test_encoder_settings():
-    assert MLP(4, 2, (8, 8), skip=False, generator=seeded()).skip is None
-    with pytest.raises(ValueError, match="at least 1 wide"):
-        MLP(4, 0, generator=seeded())
-
-
-def test_a_convnet_is_drawn_from_its_generator():
-    pictures = torch.rand(2, 3, 16, 16, generator=seeded())
-    state = torch.random.get_rng_state()
-    first, second, other = (ConvNet(5, 16, (4, 8), generator=seeded(s)).eval()(pictures) for s in (0, 0, 1))
-    assert first.shape == (2, 5)
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
-    assert torch.equal(state, torch.random.get_rng_state())
-
-
-@pytest.mark.parametrize(
-    ("pictures", "error", "message"),
-    [
-        (torch.zeros(2, 3, 32, 32), ValueError, r"\(n, 3, 16, 16\), got \(2, 3, 32, 32\)"),
-        (torch.zeros(3, 16, 16), ValueError, "wanted shape"),
-        (torch.zeros(2, 3, 16, 16).double(), TypeError, "wanted torch.float32"),
-    ],
-)
-def test_bad_pictures_are_named(pictures, error, message):
-    with pytest.raises(error, match=message):
-        ConvNet(5, 16, (4, 8), generator=seeded())(pictures)
-
-
-@pytest.mark.parametrize("settings", [{"size": 20}, {"n_out": 0}, {"channels": (4, 0)}])
-def test_bad_settings_of_a_convnet(settings):
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        ConvNet(**{"n_out": 3, "size": 16, "generator": seeded(), **settings})
-
-
-def test_sweep_keeps_the_order_and_gives_each_run_one_thread():
-    runs = sweep(lambda number: (number, torch.get_num_threads()), [{"number": n} for n in range(5)], label="runs")
-    assert runs == [(n, 1) for n in range(5)]
-
-
-def test_sweep_without_settings_and_with_an_error():
-    with pytest.raises(ValueError, match="settings"):
-        sweep(print, [], label="nothing")
-    with pytest.raises(ZeroDivisionError):
-        sweep(lambda number: 1 / number, [{"number": 0}], label="runs")
+def test_fit_learns_where_the_caller_measures():
+    with torch.no_grad():
+        history = train(30)[1]
+    assert history.loss[-1] < history.loss[0]

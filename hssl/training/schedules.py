@@ -1,69 +1,97 @@
 """Which levels learn when, and how far a level's gradient reaches: joint, incremental, and what lies between.
 
-They are settings of the one loop in `training`, which knows nothing of them but their phases.
+A schedule is a function from the number of levels to phases, so that a reader's own is one too.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from hssl.checks import ArgumentError
 
 
 class Phase(NamedTuple):
-    """A stretch of training: levels from `lowest` to `highest` learn, each with a loss of its own; 0 is the first."""
+    """A stretch of training in which the levels from `lowest` to `highest` learn, each with a loss of its own."""
 
-    lowest: int
+    lowest: int  #: 0 is the first level; those below are frozen
     highest: int
+    gradient_scale: float = 1.0  #: fraction of a level's gradient that goes on into the level below; 0 is detached
+    local_backward: bool = False  #: a backward pass of each level's loss as soon as it is known; needs scale 0
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How levels are learned.
+Schedule = Callable[[int], Sequence[Phase]]
 
-    Args:
-        stepwise: one phase a level, bottom up, with everything below frozen; otherwise all levels in one phase.
-        passes: share of a level's gradient that goes on into the level below, from 0 (none: detached) to 1.
-        apart: a backward pass of every level's loss as soon as it is known, so that nothing of it need be kept;
-            otherwise one of their sum. Only where nothing passes.
-        overlap: stepwise only: so many levels below the newest go on learning, each with its own loss too.
-    Raises:
-        ValueError: a setting out of range, `apart` where gradients pass, or an overlap where no phase follows another.
-    Source: joint and incremental as in the deck; detached after Löwe et al. 2019, overlapping after Xiong et al. 2020.
-    Taught in: hierarchy, "Two schedules, one loop".
+
+def joint(levels: int, gradient_scale: float = 1.0) -> list[Phase]:
+    """All levels at once, by the sum of their losses.
+
+    >>> joint(3)
+    [Phase(lowest=0, highest=2, gradient_scale=1.0, local_backward=False)]
     """
+    return [Phase(0, levels - 1, gradient_scale)]
 
-    stepwise: bool = False
-    passes: float = 1.0
-    apart: bool = False
-    overlap: int = 0
 
-    def __post_init__(self):
-        if not 0 <= self.passes <= 1:
-            raise ValueError(f"passes: wanted a share from 0 to 1, got {self.passes}")
-        if self.apart and self.passes:
-            raise ValueError(f"apart: only where no gradient passes; wanted passes=0, got {self.passes}")
-        if self.overlap < 0 or (self.overlap and not self.stepwise):
-            raise ValueError(f"overlap: wanted 0, or levels ≥ 1 of a stepwise schedule; got {self.overlap}")
+def detached(levels: int, local_backward: bool = False) -> list[Phase]:
+    """All levels at once, each by its own loss alone. Source: Löwe et al. 2019.
 
-    def phases(self, levels: int) -> list[Phase]:
-        """What is trained one after the other, in a hierarchy of so many levels."""
-        if not self.stepwise:
-            return [Phase(0, levels - 1)]
-        return [Phase(max(0, k - self.overlap), k) for k in range(levels)]
+    >>> detached(2)
+    [Phase(lowest=0, highest=1, gradient_scale=0.0, local_backward=False)]
+    """
+    return [Phase(0, levels - 1, 0.0, local_backward)]
+
+
+def backward_per_level(levels: int) -> list[Phase]:
+    """As `detached`, with a backward pass per level, so that only one level's activations are kept at a time."""
+    return detached(levels, local_backward=True)
+
+
+def overlapping(levels: int, overlap: int = 1) -> list[Phase]:
+    """A phase per level, bottom up; so many levels below the newest go on learning. Source: Xiong et al. 2020.
+
+    >>> [(phase.lowest, phase.highest) for phase in overlapping(3)]
+    [(0, 0), (0, 1), (1, 2)]
+    """
+    return [Phase(max(0, k - overlap), k) for k in range(levels)]
+
+
+def incremental(levels: int) -> list[Phase]:
+    """A phase per level, bottom up, with everything below frozen.
+
+    >>> [(phase.lowest, phase.highest) for phase in incremental(3)]
+    [(0, 0), (1, 1), (2, 2)]
+    """
+    return [Phase(k, k, 0.0) for k in range(levels)]
 
 
 #: The schedules that have a name.
-SCHEDULES = {
-    "joint": Schedule(),
-    "detached": Schedule(passes=0.0),
-    "backward a level": Schedule(passes=0.0, apart=True),
-    "overlapping": Schedule(stepwise=True, overlap=1),
-    "incremental": Schedule(stepwise=True, passes=0.0),
+SCHEDULES: dict[str, Schedule] = {
+    "joint": joint,
+    "detached": detached,
+    "backward per level": backward_per_level,
+    "overlapping": overlapping,
+    "incremental": incremental,
 }
 
 
-def named(schedule: str | Schedule) -> Schedule:
-    """The schedule of that name; a schedule is given back as it is."""
-    if isinstance(schedule, Schedule):
-        return schedule
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule: wanted a Schedule or one of {', '.join(SCHEDULES)}; got {schedule!r}")
-    return SCHEDULES[schedule]
+def phases(schedule: str | Schedule, levels: int) -> list[Phase]:
+    """The phases of a schedule, by name or as a function, for so many levels.
+
+    Raises:
+        ArgumentError: no such name, no phase, levels that are not there, a gradient scale outside [0, 1], or a
+            local backward pass where gradients go on into the level below.
+
+    >>> phases(lambda levels: [Phase(0, 0), Phase(0, levels - 1)], 3)[1].highest
+    2
+    """
+    if isinstance(schedule, str):
+        if schedule not in SCHEDULES:
+            raise ArgumentError(f"schedule: wanted a function or one of {', '.join(SCHEDULES)}; got {schedule!r}")
+        schedule = SCHEDULES[schedule]
+    found = [Phase(*phase) for phase in schedule(levels)]
+    if not found or not all(0 <= phase.lowest <= phase.highest < levels for phase in found):
+        raise ArgumentError(f"schedule: wanted phases of levels from 0 to {levels - 1}, got {found}")
+    for phase in found:
+        if not 0 <= phase.gradient_scale <= 1:
+            raise ArgumentError(f"schedule: wanted a gradient_scale from 0 to 1, got {phase.gradient_scale}")
+        if phase.local_backward and phase.gradient_scale and phase.lowest < phase.highest:
+            raise ArgumentError("schedule: local_backward only where no gradient passes; wanted gradient_scale=0")
+    return found

@@ -4,15 +4,30 @@ What a network makes of the observations is left to `encoders`, `training` and `
 """
 
 import math
-from typing import NamedTuple
+from typing import Annotated, Literal
 
 import torch
+from beartype.vale import Is
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
+from hssl.checks import WORDS, ArgumentError, Count, Fraction, Whole, checked, one_of
+from hssl.pairs import Pairs
+
 SLOPE = 0.2  # of the leaky ReLU for negative values
-CANDIDATES = 25_000  # random matrices, of which a layer is one of the best-conditioned
-CHANGES = ("add", "resample", "negate")
+CANDIDATES, BEST = 25_000, 25  # random matrices, and how many of them, the best-conditioned, may become layers
+
+Condition = Annotated[float, Is[lambda value: 1 <= value <= 1e6]]
+Dependence = Annotated[float, Is[lambda value: 0 <= value <= 1e3]]
+Scale = Annotated[float, Is[lambda value: 0 < value <= 1e3]]
+Layers = Annotated[int, Is[lambda value: 1 <= value <= BEST]]
+WORDS |= {
+    Condition: "a number from 1 to 1,000,000",
+    Dependence: "a number from 0 to 1,000",
+    Scale: "a number above 0 and at most 1,000",
+    Layers: f"a whole number from 1 to {BEST}",
+}
 
 #: The rows of table 1, as arguments of `ContentStyle`.
 ROWS = {
@@ -22,16 +37,6 @@ ROWS = {
     "p75_cau": {"change_probability": 0.75, "causal": True},
     "p75_stat_cau": {"change_probability": 0.75, "statistical": True, "causal": True},
 }
-
-
-class Pairs(NamedTuple):
-    """A batch of pairs with its truth: rows of all five belong together."""
-
-    content: Tensor  #: shape (n, n_content); both views have it
-    style: Tensor  #: shape (n, n_style); of the anchor
-    augmented_style: Tensor  #: shape (n, n_style); of the positive
-    anchors: Tensor  #: observations, shape (n, n_content + n_style)
-    positives: Tensor  #: observations after the augmentation, same shape
 
 
 class ContentStyle:
@@ -46,34 +51,40 @@ class ContentStyle:
         change_probability: that a style coordinate changes between the two views, in [0, 1].
         statistical: coordinates depend on each other within c, within s, and within the change.
         causal: style depends on content, through a ~ N(0, 1) and B ~ N(0, `dependence`²).
-        condition: condition number of the three covariances if `statistical`; None draws them from a
+        condition: condition number of the three covariances if `statistical`, 1 to 10⁶; None draws them from a
             Wishart distribution with as many degrees of freedom as dimensions, as published.
-        dependence: standard deviation of the entries of B.
+        dependence: standard deviation of the entries of B, at most 1,000.
         change: "add" noise N(0, change_scale² Σ_a), "resample" from p(s | c), or "negate" the sign.
-        change_scale: factor of the added noise, > 0, dimensionless: at 1 its covariance is Σ_a.
+        change_scale: factor of the added noise, dimensionless, in (0, 1000]: at 1 its covariance is Σ_a.
         untouched: the first so many style coordinates never change.
         generator: draws the parameters; None means a fresh generator with seed 0. The world lives on its device.
     Raises:
-        ValueError: a setting is out of range.
+        ArgumentError: a setting is out of range.
     Source: von Kügelgen et al. 2021, section 5.1. Taught in: content_style, "The world".
+
+    >>> pairs = ContentStyle(2, 3).sample(4, g)
+    >>> pairs.first.shape, {name: tuple(value.shape) for name, value in pairs.truth.items()}
+    (torch.Size([4, 5]), {'content': (4, 2), 'style': (4, 3)})
     """
 
+    @checked
     def __init__(
         self,
-        n_content: int = 5,
-        n_style: int = 5,
-        change_probability: float = 1.0,
+        n_content: Count = 5,
+        n_style: Count = 5,
+        change_probability: Fraction = 1.0,
         statistical: bool = False,
         causal: bool = False,
         *,
-        condition: float | None = 5.0,
-        dependence: float = 1.0,
-        change: str = "add",
-        change_scale: float = 1.0,
-        untouched: int = 0,
+        condition: Condition | None = 5.0,
+        dependence: Dependence = 1.0,
+        change: Literal["add", "resample", "negate"] = "add",
+        change_scale: Scale = 1.0,
+        untouched: Whole = 0,
         generator: torch.Generator | None = None,
     ):
-        _check_settings(n_content, n_style, change_probability, condition, dependence, change, change_scale, untouched)
+        if untouched > n_style:
+            raise ArgumentError(f"untouched: wanted between 0 and n_style = {n_style}, got {untouched}")
         generator = generator or torch.Generator().manual_seed(0)
         self.n_content, self.n_style = n_content, n_style
         self.change_probability, self.change = change_probability, change
@@ -100,27 +111,29 @@ class ContentStyle:
         Raises:
             ValueError: no row has that name.
         """
-        if name not in ROWS:
-            raise ValueError(f"row: no row of table 1 is named {name!r}; the rows are {', '.join(ROWS)}")
+        one_of("name", name, ROWS)
         return cls(**{**ROWS[name], **settings})
 
-    def sample(self, n: int, generator: torch.Generator) -> Pairs:
-        """Draw n pairs of views with their latents.
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """Draw n pairs: observations of either view, shape (n, n_content + n_style); content and style of the first.
 
         Raises:
-            ValueError: n < 1, or the generator lives on another device than the world.
+            ArgumentError: n < 1, or the generator lives on another device than the world.
         """
-        if n < 1:
-            raise ValueError(f"n: wanted at least one pair, got {n}")
         if generator.device.type != self.device.type:
-            raise ValueError(f"generator: lives on {generator.device}, but the world on {self.device}")
+            raise ArgumentError(f"generator: lives on {generator.device}, but the world on {self.device}")
         content = _correlated(n, self.content_covariance, generator)
         style = self._draw_style(content, generator)
         changed = self.augment(content, style, generator)
-        return Pairs(content, style, changed, self.observe(content, style), self.observe(content, changed))
+        truth = {"content": content, "style": style}
+        return Pairs(self.observe(content, style), self.observe(content, changed), truth)
 
-    def augment(self, content: Tensor, style: Tensor, generator: torch.Generator) -> Tensor:
-        """The style of the counterfactual view, shape (n, n_style): same content, some of the style changed."""
+    @checked
+    def augment(
+        self, content: Float[Tensor, "n content"], style: Float[Tensor, "n style"], generator: torch.Generator
+    ) -> Float[Tensor, "n style"]:
+        """The style of the counterfactual view: same content, some of the style changed."""
         if self.change == "add":
             new = style + self.change_scale * _correlated(len(style), self.change_covariance, generator)
         elif self.change == "resample":
@@ -131,18 +144,20 @@ class ContentStyle:
         changes[:, : self.untouched] = False
         return torch.where(changes, new, style)
 
-    def observe(self, content: Tensor, style: Tensor) -> Tensor:
+    @checked
+    def observe(self, content: Float[Tensor, "n content"], style: Float[Tensor, "n style"]) -> Float[Tensor, "n x"]:
         """f(c, s): observations, shape (n, n_content + n_style). Any c and s may be put together.
 
         Raises:
-            ValueError: content or style has another shape than the world's, or they differ in length.
+            ArgumentError: content or style has another shape than the world's, or they differ in length.
         """
         for name, value, width in (("content", content, self.n_content), ("style", style, self.n_style)):
-            if value.ndim != 2 or value.shape[1] != width or len(value) != len(content):
-                raise ValueError(f"{name}: wanted shape ({len(content)}, {width}), got {tuple(value.shape)}")
+            if value.shape[1] != width:
+                raise ArgumentError(f"{name}: wanted shape ({len(value)}, {width}), got {tuple(value.shape)}")
         return mix(torch.cat([content, style], dim=1), self.layers)
 
-    def invert(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+    @checked
+    def invert(self, observations: Float[Tensor, "n x"]) -> tuple[Tensor, Tensor]:
         """f⁻¹: the content and the style behind observations of shape (n, n_content + n_style)."""
         latents = unmix(observations, self.layers)
         return latents[:, : self.n_content], latents[:, self.n_content :]
@@ -189,22 +204,32 @@ class ContentStyle:
         return self.offset + content @ self.effect.T + own
 
 
-def draw_layers(n: int, generator: torch.Generator, layers: int = 3) -> Tensor:
+@checked
+def draw_layers(n: Count, generator: torch.Generator, layers: Layers = 3) -> Float[Tensor, "layers n n"]:
     """Random square layers that are safe to invert, shape (layers, n, n).
 
     Entries are uniform and columns have unit length; condition numbers are among the 25 lowest of 25,000.
     Source: von Kügelgen et al. 2021, section 5.1.
+
+    >>> draw_layers(2, g).norm(dim=1).allclose(torch.ones(3, 2))
+    True
     """
     draws = torch.rand(CANDIDATES, n, n, generator=generator, device=generator.device) * 2 - 1
     draws = draws / draws.norm(dim=1, keepdim=True)
     singular = torch.linalg.svdvals(draws)
     condition = singular[:, 0] / singular[:, -1]
-    lowest = condition <= condition.kthvalue(25).values
+    lowest = condition <= condition.kthvalue(BEST).values
     return draws[lowest][:layers]  # in the order of drawing, hence a random three of the 25
 
 
 def mix(latents: Tensor, layers: Tensor) -> Tensor:
-    """Observations, shape (batch, n), of latents, shape (batch, n)."""
+    """Observations, shape (batch, n), of latents, shape (batch, n).
+
+    >>> layers = draw_layers(3, g)
+    >>> z = torch.randn(5, 3, generator=g)
+    >>> torch.allclose(unmix(mix(z, layers), layers), z, atol=1e-4)
+    True
+    """
     x = latents
     for i, weight in enumerate(layers):
         x = (leaky_relu(x, SLOPE) if i else x) @ weight.T
@@ -242,19 +267,3 @@ def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 def _correlated(n: int, covariance: Tensor, generator: torch.Generator) -> Tensor:
     eigenvalues, vectors = torch.linalg.eigh(covariance)  # Cholesky's would fail where a Wishart draw is singular
     return _normal((n, len(covariance)), generator) @ (vectors * eigenvalues.clamp_min(0).sqrt()).T
-
-
-def _check_settings(n_content, n_style, change_probability, condition, dependence, change, change_scale, untouched):
-    wanted = {
-        "n_content": (n_content, n_content >= 1, "at least 1"),
-        "n_style": (n_style, n_style >= 1, "at least 1"),
-        "change_probability": (change_probability, 0 <= change_probability <= 1, "a probability in [0, 1]"),
-        "condition": (condition, condition is None or condition >= 1, "a number ≥ 1, or None for Wishart"),
-        "dependence": (dependence, 0 <= dependence < math.inf, "a standard deviation ≥ 0"),
-        "change": (change, change in CHANGES, f"one of {', '.join(CHANGES)}"),
-        "change_scale": (change_scale, 0 < change_scale < math.inf, "a standard deviation > 0"),
-        "untouched": (untouched, 0 <= untouched <= n_style, f"between 0 and n_style = {n_style}"),
-    }
-    for name, (value, good, want) in wanted.items():
-        if not good:
-            raise ValueError(f"{name}: wanted {want}, got {value!r}")

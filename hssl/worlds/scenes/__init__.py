@@ -2,30 +2,30 @@
 
 from hssl.worlds.scenes.distribution import (
     CLASSES,
-    HUE_FOLLOWS,
-    HUE_MEAN,
+    FACTORS,
+    GROUPS,
     LATENTS,
-    POSITION_SIGN,
-    ROTATION_SIGN,
     Latents,
-    causal_means,
     render,
+    resample,
     sample_latents,
     targets,
-    truncated_normal,
+    truth,
+    untouched,
 )
+from hssl.worlds.scenes.world import Scenes
 
 __all__ = [
     "CLASSES",
-    "HUE_FOLLOWS",
-    "HUE_MEAN",
+    "FACTORS",
+    "GROUPS",
     "LATENTS",
-    "POSITION_SIGN",
-    "ROTATION_SIGN",
     "Latents",
-    "causal_means",
+    "Scenes",
     "render",
+    "resample",
     "sample_latents",
     "targets",
-    "truncated_normal",
+    "truth",
+    "untouched",
 ]

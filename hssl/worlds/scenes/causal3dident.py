@@ -1,10 +1,11 @@
 """The released Causal3DIdent (Zenodo 4784282, CC-BY-4.0), read from a folder that the reader names.
 
-It speaks as `scenes` does, with what was rendered once: latents are those of the files, and a counterfactual is the
-nearest scene there is. Nothing is downloaded.
+A counterfactual is the nearest scene that happens to have been rendered. Nothing is downloaded.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,39 +15,59 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
-from hssl.worlds.scenes.distribution import CLASSES, LATENTS, Latents
+from hssl.checks import Count, Positive, checked
+from hssl.pairs import Pairs, View, viewed
+from hssl.worlds.scenes.distribution import CLASSES, LATENTS, ImageSize, Latents, truncated_normal, truth, untouched
 
 SPLITS = {"train": "trainset", "test": "testset"}
 SCALE = np.array([2.0] * 3 + [np.pi / 2] * 7)  # latents_{k} over raw_latents_{k}
-MEAN, SD = (0.4327, 0.2689, 0.2839), (0.1201, 0.1457, 0.1082)  # of the pictures' channels
 
 
 class Causal3DIdent(VisionDataset):
-    """Pictures with class and latents, as released; and pairs of them by nearest latents.
+    """Images with class and latents, as released; and a world of pairs by nearest latents.
 
-    Item i is (picture, class, latents): what `transform` makes of a PIL picture (none: itself), an int, and a tensor
+    Item i is (image, class, latents): what `transform` makes of a PIL image (none: itself), an int, and a tensor
     of shape (10,) with the columns of `scenes.LATENTS`. Items are in the order of the classes, then of the numbers.
+
+    A pair is made as the authors make it: the named latents of an item are drawn anew from a normal around their old
+    values, standard deviation `sigma`, truncated to [−1, 1]; the second member is the item of the same class, never
+    the first itself, whose latents come nearest. So what is not redrawn is shared only nearly. We search exactly,
+    they search approximately.
 
     Args:
         root: the folder with `trainset/` and `testset/`, each with `images_{k}/{number}.png`, `raw_latents_{k}.npy`
             and `latents_{k}.npy` for the seven classes k.
         split: "train" or "test".
+        redraw: latents or groups of them, joined by "+", as in `scenes.Scenes`; "" for none: then both members are one
+            image. views: as in `scenes.Scenes`. size: side length of the members, in pixels. sigma: as published, 1.
     Raises:
         FileNotFoundError: a folder or a file is missing; names it.
-        ValueError: an unknown split; or a file is damaged, truncated, or does not belong to the others; names it.
-    Source: von Kügelgen et al. 2021, section 5.2. Taught in: causal_scenes, "The released pictures".
+        ValueError: an unknown split or name; or a file is damaged, truncated, or does not belong to the others; names
+            it.
+    Source: von Kügelgen et al. 2021, section 5.2 and released code. Taught in: causal_scenes, "The released pictures".
     """
 
-    def __init__(self, root: str | Path, split: str = "train", *, transform=None):
+    @checked
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["train", "test"] = "train",
+        *,
+        transform: Callable | None = None,
+        redraw: str = "",
+        views: View | None = None,
+        size: ImageSize = 32,
+        sigma: Positive = 1.0,
+    ):
         super().__init__(root, transform=transform)
-        if split not in SPLITS:
-            raise ValueError(f"split: wanted one of {', '.join(SPLITS)}, got {split!r}")
+        self.redraw, self.views, self.size, self.sigma = redraw, views, size, sigma
+        self.touched = [name not in untouched(redraw) for name in LATENTS] if redraw else []
         folder = Path(root) / SPLITS[split]
-        values, files = zip(*[(_latents(folder, k), _pictures(folder, k)) for k in range(len(CLASSES))], strict=True)
+        values, files = zip(*[(_latents(folder, k), _images(folder, k)) for k in range(len(CLASSES))], strict=True)
         for k, (rows, names) in enumerate(zip(values, files, strict=True)):
             if len(rows) != len(names):
                 raise ValueError(
-                    f"{folder / f'images_{k}'}: holds {len(names)} pictures, but raw_latents_{k}.npy {len(rows)} rows; "
+                    f"{folder / f'images_{k}'}: holds {len(names)} images, but raw_latents_{k}.npy {len(rows)} rows; "
                     "one of them is truncated"
                 )
         self.files = [name for names in files for name in names]
@@ -59,46 +80,60 @@ class Causal3DIdent(VisionDataset):
         return len(self.files)
 
     def __getitem__(self, index: int):
-        picture = self.picture(index)
-        return (self.transform(picture) if self.transform else picture), int(self.labels[index]), self.values[index]
+        image = self.image(index)
+        return (self.transform(image) if self.transform else image), int(self.labels[index]), self.values[index]
 
-    def picture(self, index: int) -> Image.Image:
-        """Picture of an item.
+    def image(self, index: int) -> Image.Image:
+        """Image of an item.
 
         Raises:
-            ValueError: its file is damaged; names it.
+            ValueError: its file is damaged, or has no 8 bits a channel; names it.
         """
         try:
-            with Image.open(self.files[index]) as picture:
-                return picture.convert("RGB")
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            raise ValueError(f"{self.files[index]}: damaged or no picture ({error}); unpack it again") from error
+            with Image.open(self.files[index]) as image:
+                if image.mode not in ("RGB", "RGBA", "L", "P"):
+                    raise ValueError(f"wanted 8 bits a channel, got mode {image.mode}")
+                return image.convert("RGB")
+        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+            raise ValueError(f"{self.files[index]}: damaged or no image ({error}); unpack it again") from error
 
-    def nearest(self, latents: Latents) -> Tensor:
-        """Items that come nearest to the latents, of the same class, shape (n,): the paper's counterfactuals."""
+    def nearest(self, latents: Latents, but: Tensor | None = None) -> Tensor:
+        """Items that come nearest to the latents, of the same class, shape (n,).
+
+        Args:
+            but: items that may not be found, one a row, shape (n,), int64.
+        Raises:
+            ValueError: a class with a single item, which may not be found.
+        """
         labels, values = Latents(*latents).check()
         found = torch.empty(len(values), dtype=torch.int64)
         for k, tree in enumerate(self.trees):
-            of_class = labels == k
-            if of_class.any():
-                found[of_class] = torch.from_numpy(self.first[k] + tree.query(values[of_class].numpy())[1])
+            rows = (labels == k).nonzero()[:, 0]
+            if not len(rows):
+                continue
+            if but is not None and tree.n < 2:
+                raise ValueError(f"but: class {CLASSES[k]} has a single item, so that there is no other")
+            near = tree.query(values[rows].numpy(), k=[1] if but is None else [1, 2])[1] + self.first[k]
+            first = torch.from_numpy(near[:, 0])
+            found[rows] = (
+                first if but is None else torch.where(first == but[rows], torch.from_numpy(near[:, -1]), first)
+            )
         return found
 
-    def sample_latents(self, n: int, generator: torch.Generator) -> Latents:
-        """Latents of n items, drawn with replacement.
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """Draw n pairs; the firsts with replacement. Class and latents of the first, as `scenes.truth` has them."""
+        items = torch.randint(len(self), (n,), generator=generator)
+        latents, others = Latents(self.labels[items], self.values[items]), items
+        if self.touched:
+            drawn = truncated_normal(latents.values, generator, self.sigma)
+            changed = torch.where(torch.tensor(self.touched), drawn, latents.values)
+            others = self.nearest(Latents(latents.labels, changed), but=items)
+        return Pairs(*viewed(self._load(items), self._load(others), self.views, generator), truth(latents))
 
-        Raises:
-            ValueError: n < 1.
-        """
-        if n < 1:
-            raise ValueError(f"n: wanted at least one scene, got {n}")
-        drawn = torch.randint(len(self), (n,), generator=generator)
-        return Latents(self.labels[drawn], self.values[drawn])
-
-    def render(self, latents: Latents, size: int = 64) -> Tensor:
-        """Pictures of the nearest items, shape (n, 3, size, size), in [0, 1]."""
-        prepare = v2.Compose([v2.Resize((size, size)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
-        return torch.stack([prepare(self.picture(i)) for i in self.nearest(latents).tolist()])
+    def _load(self, items: Tensor) -> Tensor:
+        prepare = v2.Compose([v2.Resize((self.size,) * 2), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+        return torch.stack([prepare(self.image(item)) for item in items.tolist()])
 
 
 def _latents(folder: Path, k: int) -> np.ndarray:
@@ -125,7 +160,7 @@ def _array(path: Path) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _pictures(folder: Path, k: int) -> list[Path]:
+def _images(folder: Path, k: int) -> list[Path]:
     """Files of a class, in the order of their numbers, whatever the width they are padded to."""
     place = folder / f"images_{k}"
     if not place.is_dir():
@@ -133,7 +168,7 @@ def _pictures(folder: Path, k: int) -> list[Path]:
     files = sorted(place.glob("*.png"), key=_number)
     for number, file in enumerate(files):
         if _number(file) != number:
-            raise ValueError(f"{place}: picture number {number} is missing or there twice; in its place is {file.name}")
+            raise ValueError(f"{place}: image number {number} is missing or there twice; in its place is {file.name}")
     return files
 
 

@@ -19,7 +19,7 @@ CONE = (0.968, 0.976)  # cosine at the outer and inner rim of the spotlight's co
 HUES = 5 / 6  # share of the colour circle that a hue runs over: no two latents draw the same colour
 
 
-class View:
+class Camera:
     """The camera: where its rays meet the ground, a point a pixel, and its rays, supersampled."""
 
     def __init__(self, size: int, supersampling: int, device: torch.device):
@@ -71,10 +71,10 @@ class Scene:
 
     def to_shape(self, vectors: Tensor, image: Tensor) -> Tensor:
         """Vectors (n, 3) of the world in the frame of their image's shape, in three rows: shape (3, n)."""
-        return torch.einsum("ni,nij->jn", vectors, self.rotation[image])
+        return turned(self.rotation.mT[image], vectors.T)
 
 
-def shade(scene: Scene, view: View, with_object: bool) -> Tensor:
+def shade(scene: Scene, view: Camera, with_object: bool) -> Tensor:
     """Pictures, shape (b, 3, size, size), in [0, 1]."""
     picture = _shade_ground(scene, view, with_object)  # (b, pixels, 3), linear light
     if with_object:
@@ -84,7 +84,7 @@ def shade(scene: Scene, view: View, with_object: bool) -> Tensor:
     return picture.view(-1, view.size, view.size, 3).permute(0, 3, 1, 2)
 
 
-def _shade_ground(scene: Scene, view: View, with_object: bool) -> Tensor:
+def _shade_ground(scene: Scene, view: Camera, with_object: bool) -> Tensor:
     key = unit((view.ground - scene.key[0]).T)  # (3, pixels), from light to ground
     diffuse = -0.62 * key[2] / (1 + (view.ground**2).sum(1) / 81)
     towards = view.ground - scene.spot[:, None]  # (b, pixels, 3)
@@ -96,7 +96,7 @@ def _shade_ground(scene: Scene, view: View, with_object: bool) -> Tensor:
     return scene.background[:, None] * light
 
 
-def _ground_shadow(scene: Scene, view: View, light: Tensor, where: Tensor, *, hardness: float) -> Tensor:
+def _ground_shadow(scene: Scene, view: Camera, light: Tensor, where: Tensor, *, hardness: float) -> Tensor:
     """Share of a light, at (b, 3), that reaches each point of the ground, shape (b, pixels)."""
     to_light, to_centre = light[:, None] - view.ground, scene.centre[:, None] - view.ground  # (b, pixels, 3)
     to_light = to_light / to_light.norm(dim=-1, keepdim=True)
@@ -113,15 +113,14 @@ def _ground_shadow(scene: Scene, view: View, light: Tensor, where: Tensor, *, ha
     return result
 
 
-def _shade_object(scene: Scene, view: View) -> tuple[Tensor, Tensor]:
+def _shade_object(scene: Scene, view: Camera) -> tuple[Tensor, Tensor]:
     """The object's light, shape (b, pixels, 3), already weighted by its coverage, shape (b, pixels, 1)."""
     origin = view.camera - scene.centre
-    along = origin @ view.rays.T  # (b, rays)
+    along = product(origin.T[..., None], view.rays.T[:, None])  # (b, rays)
     discriminant = along**2 - (origin**2).sum(1, keepdim=True) + REACH**2
     image, ray = (discriminant > 0).nonzero(as_tuple=True)  # these pass through the sphere around the shape
     half, along = discriminant[image, ray].sqrt(), along[image, ray]
-    o = (origin[:, None] @ scene.rotation)[:, 0].T[:, image]  # (3, rays), in the shape's frame
-    d = (scene.rotation.mT @ view.rays.T).transpose(0, 1)[:, image, ray]
+    o, d = (scene.to_shape(vectors, image) for vectors in (origin[image], view.rays[ray]))  # (3, rays)
     hit, depth = scene.shapes.trace(o, d, -along - half, -along + half, scene.start[image])
     image, ray = image[hit], ray[hit]
     point = o[:, hit] + depth * d[:, hit]  # (3, hits), in the shape's frame
@@ -137,8 +136,8 @@ def _light_on_object(scene: Scene, point: Tensor, ray: Tensor, image: Tensor) ->
     """Linear RGB, shape (hits, 3): sky, bounce from the ground, key light and spotlight with their highlights."""
     grid, shapes = scene.start[image], scene.shapes
     normal = shapes.normal(point, grid)
-    world = torch.einsum("nij,jn->ni", scene.rotation[image], point)
-    world, up = world + scene.centre[image], torch.einsum("nij,jn->ni", scene.rotation[image], normal)
+    world, up = (turned(scene.rotation[image], vectors).T for vectors in (point, normal))
+    world = world + scene.centre[image]
     open_sky = (shapes.distance(point + 0.16 * normal, grid) / 0.16).clamp(0, 1)  # ambient occlusion
     above, first = point + 2 * shapes.voxel * normal, torch.full_like(open_sky, 0.02)
     shaded = []
@@ -154,6 +153,19 @@ def _light_on_object(scene: Scene, point: Tensor, ray: Tensor, image: Tensor) ->
     white = ((0.20 + 0.12 * up[:, 2]) * open_sky + 0.75 * key)[:, None]
     matt = scene.object[image] * (white + bounce + (1.1 * spot * cone)[:, None] * spot_colour)
     return matt + (0.16 * key_gloss)[:, None] + (0.25 * spot_gloss * cone)[:, None] * spot_colour
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Scalar products of vectors whose coordinates run along the first axis.
+
+    Not by matrix multiplication, whose rounding depends on how many there are: an image must not depend on its batch.
+    """
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def turned(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Products of matrices, shape (n, 3, 3), and vectors in three rows, shape (3, n)."""
+    return torch.stack([product(row.T, vectors) for row in matrices.unbind(1)])
 
 
 def rotations(angles: Tensor) -> Tensor:

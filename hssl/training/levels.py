@@ -1,0 +1,187 @@
+"""Levels upon levels, trained by `fit`, one phase of a schedule after the other.
+
+Which levels learn when is left to `schedules`, what a level is to `encoders`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from hssl.checks import ArgumentError, Count, checked
+from hssl.encoders import Levels
+from hssl.losses import check_weights
+from hssl.training.batches import Batch, Minibatches, Source
+from hssl.training.checkpoints import Checkpoint
+from hssl.training.loop import History, LearningRate, fit
+from hssl.training.schedules import Phase, Schedule, phases
+
+Loss = Callable[..., Tensor]
+
+
+@checked
+def fit_levels(
+    stack: Levels,
+    batches: Source,
+    *,
+    losses: Sequence[Loss],
+    steps: Count | Sequence[int],
+    schedule: str | Schedule = "joint",
+    weights: Sequence[float] | None = None,
+    batch: Count = 256,
+    learning_rate: LearningRate = 1e-2,
+    generator: torch.Generator | None = None,
+    precompute: bool = False,
+    watch: Callable[[nn.Module], object] | None = None,
+    every: Count = 100,
+    checkpoint: Checkpoint | None = None,
+    label: str | None = None,
+) -> History:
+    """Train levels in place, by a loss each. Leaves them in evaluation mode.
+
+    Args:
+        stack: the levels, and a head for each. batches, batch, generator, watch, every, label: as in `fit`.
+        losses: one a level: of its head's embeddings of each member, and the extras of the batch; gives a scalar.
+        steps: for each phase alike, or a number a phase. learning_rate: its peak, in every phase.
+        schedule: which levels learn when: a name of `SCHEDULES`, or a function from the number of levels to phases.
+        weights: of the losses, w_k ≥ 0; None means 1 for each.
+        precompute: compute what lies frozen once instead of in every step; needs `Minibatches` without augment.
+        checkpoint: go on from there if it exists, and keep it on the way.
+    Returns:
+        The history: the loss in every step, each level's part of it, and (step, what `watch` gave).
+    Raises:
+        ArgumentError, ValueError, FloatingPointError: as `fit`; or not one loss a level, not one number of steps a
+            phase, weights that leave a phase without a loss, or nothing to precompute.
+    Taught in: hierarchy, "Two schedules, one loop".
+
+    >>> from hssl.losses import info_nce
+    >>> stack = Levels([nn.Linear(4, 3), nn.Linear(3, 2)])
+    >>> x = torch.randn(64, 4, generator=g)
+    >>> world, losses = Pairs(x, x), [info_nce, info_nce]
+    >>> history = fit_levels(stack, world, losses=losses, steps=5, schedule="incremental", batch=32, generator=g)
+    >>> len(history.loss), {level: len(values) for level, values in history.levels.items()}
+    (10, {1: 5, 2: 5})
+    """
+    plan = phases(schedule, len(stack.levels))
+    losses, steps = list(losses), [steps] * len(plan) if isinstance(steps, int) else list(steps)
+    _check(stack, plan, losses, steps)
+    weights = check_weights([1.0] * len(losses) if weights is None else weights, len(losses))
+    if not all(any(weights[phase.lowest : phase.highest + 1]) for phase in plan):
+        raise ValueError(f"weights: in some phase all losses that are minimised weigh 0; got {weights}")
+    store = _precomputable(plan, batches) if precompute else None
+    settings = {"steps": steps, "learning_rate": learning_rate, "schedule": repr(plan), "weights": weights}
+    settings |= {"parameters": [list(p.shape) for p in stack.parameters()]}
+    if checkpoint and (kept := checkpoint.of_phase(0, stack, settings).load(settings)):
+        stack.load_state_dict(kept["model"])
+    history = History()
+    shared = {"batch": batch, "learning_rate": learning_rate, "generator": generator, "every": every, "label": label}
+    for number, phase in enumerate(plan):
+        stack.eval()
+        start = phase.lowest if store else 0  # what lies below it is computed once
+        kept = store.precomputed(Levels(list(stack.levels[:start]))) if store and start else batches
+        total = partial(_total, losses=losses, weights=weights, phase=phase, history=history)
+        seen = (lambda _: _watched(stack, watch)) if watch else None
+        part = checkpoint.of_phase(number, stack, settings) if checkpoint else None
+        learning = _Learning(stack, phase, start)
+        fit(learning, kept, loss=total, steps=steps[number], watch=seen, checkpoint=part, history=history, **shared)
+    return history
+
+
+def level_losses(
+    stack: Levels, batch: Batch, losses: Sequence[Loss], phase: Phase, *, start: int = 0
+) -> Iterator[tuple[int, Tensor]]:
+    """Each level's loss as soon as it is known, with its number (0 the lowest): what every schedule is made of.
+
+    Levels below the phase are frozen: nothing of them is kept for a backward pass. Levels above it are not computed.
+
+    Args:
+        stack, batch, losses: as in `fit_levels`. phase: which levels have a loss, and how far its gradient reaches.
+        start: the level that the batch is given to; those below it have seen it already.
+    Taught in: hierarchy, "Two schedules, one loop".
+    """
+    for k, z in _outputs(stack, torch.cat(batch.members), phase, start):
+        yield k, losses[k](*z.chunk(len(batch.members)), *batch.extras)
+
+
+def _outputs(stack: Levels, h: Tensor, phase: Phase, start: int) -> Iterator[tuple[int, Tensor]]:
+    """What the loss sees of each level of a phase, bottom up; each is computed when it is asked for."""
+    for k in range(start, phase.highest + 1):
+        with torch.set_grad_enabled(k >= phase.lowest):
+            h = stack.levels[k](h)
+        if k >= phase.lowest:
+            yield k, stack.heads[k](h)
+            h = h.detach() if phase.gradient_scale == 0 else h if phase.gradient_scale == 1 else _scaled(h, phase)
+
+
+def _scaled(h: Tensor, phase: Phase) -> Tensor:
+    return phase.gradient_scale * h + (1 - phase.gradient_scale) * h.detach()
+
+
+class _Learning(nn.Module):
+    """What learns in a phase, as one encoder for `fit`: only that is trained, and only that is in training mode."""
+
+    def __init__(self, stack: Levels, phase: Phase, start: int):
+        super().__init__()
+        span = slice(phase.lowest, phase.highest + 1)
+        self.learning = nn.ModuleList([*stack.levels[span], *stack.heads[span]])
+        self._embed = partial(_outputs, stack, phase=phase, start=start)
+
+    def forward(self, x: Tensor) -> "_Outputs":
+        return _Outputs(self._embed(x))
+
+
+class _Outputs:
+    """The levels' outputs, not yet computed, so that with local backward passes one at a time is kept."""
+
+    def __init__(self, outputs: Iterator[tuple[int, Tensor]]):
+        self.outputs = outputs
+
+    def chunk(self, members: int) -> tuple[Iterator[tuple[int, tuple[Tensor, ...]]]]:
+        """As a tensor's `chunk`: each level's output by member."""
+        return (((k, z.chunk(members)) for k, z in self.outputs),)
+
+
+def _total(outputs, *extras, losses, weights, phase: Phase, history: History) -> Tensor:
+    """Σ w_k · CL_k over the levels of a phase; each level's part goes into the history."""
+    value = torch.zeros(())
+    for k, members in outputs:
+        part = losses[k](*members, *extras)
+        history.levels.setdefault(k + 1, []).append(part.item())
+        if weights[k]:
+            weighted = weights[k] * part
+            if phase.local_backward:
+                weighted.backward()
+                weighted = weighted.detach()
+            value = value.to(weighted) + weighted
+    return value if value.requires_grad else value.requires_grad_()  # nothing is left to do for `backward`
+
+
+def _watched(stack: Levels, watch: Callable[[nn.Module], object]) -> object:
+    modes = [(module, module.training) for module in stack.modules()]
+    try:
+        return watch(stack.eval())
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _check(stack: Levels, plan: list[Phase], losses: list[Loss], steps: list[int]) -> None:
+    if len(losses) != len(stack.levels) or len(steps) != len(plan):
+        raise ArgumentError(
+            f"losses, steps: wanted a loss for each of {len(stack.levels)} levels and steps for each of {len(plan)} "
+            f"phases, got {len(losses)} and {len(steps)}"
+        )
+    if min(steps) < 1:
+        raise ArgumentError(f"steps: wanted at least 1 in each phase, got {steps}")
+
+
+def _precomputable(plan: list[Phase], batches: Source) -> Minibatches:
+    if len(plan) == 1:
+        raise ArgumentError("precompute: nothing is frozen when all levels learn at once; wanted a schedule of phases")
+    if not isinstance(batches, Minibatches) or batches.augment is not None:
+        raise ArgumentError(
+            "precompute: these batches are drawn or augmented anew in every step, so that nothing can be kept; wanted "
+            "Minibatches without augment, or precompute=False"
+        )
+    return batches

@@ -1,0 +1,103 @@
+"""Many runs side by side, as a tidy frame: a row a run, a column a setting or a measure. A run is left to `loop`."""
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+import torch
+from joblib import Parallel, cpu_count, delayed
+
+from hssl.checks import ArgumentError
+from hssl.training.loop import named, progress
+
+
+def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int | None = None, **grid) -> pd.DataFrame:
+    """Run the product of settings, each in a process with one core of its own, with a progress bar.
+
+    Seeds are independent and small networks gain little from a second core, so this is the way to use both. An
+    interruption stops the processes and leaves nothing behind.
+
+    Args:
+        run: called with one value of each setting, by name; gives a measure, or measures by name.
+        label: of the progress bar; None shows none. workers: how many at a time; None means one a core.
+        grid: by setting, its values: a list or another iterable; a mapping from names to values, of which the frame
+            shows the names; or a single value, which holds for all runs. The last setting varies fastest.
+    Returns:
+        A row a run, in the order of the product: a column a setting, and a column a measure ("value" where `run`
+        gives one without a name).
+    Raises:
+        ArgumentError: a setting without values, a measure called like a setting, or workers < 1. What `run` raises
+        goes through, with a note that names the setting.
+    Taught in: content_style, "The table".
+
+    >>> sweep(lambda rule, seed: {"score": rule(seed)}, rule={"double": lambda x: 2 * x}, seed=range(2), workers=1)
+         rule  seed  score
+    0  double     0      0
+    1  double     1      2
+    """
+    options = {name: _options(values) for name, values in grid.items()}
+    if empty := [name for name, values in options.items() if not values]:
+        raise ArgumentError(f"{empty[0]}: wanted at least one value, got none")
+    product = [dict(zip(options, chosen, strict=True)) for chosen in itertools.product(*options.values())]
+    settings = [{name: value for name, (_, value) in chosen.items()} for chosen in product]
+    rows = []
+    for chosen, found in zip(product, side_by_side(run, settings, label=label, workers=workers), strict=True):
+        measures = dict(found) if isinstance(found, Mapping) else {"value": found}
+        if both := [name for name in measures if name in chosen]:
+            raise ArgumentError(f"run: gives a measure {both[0]!r}, which is the name of a setting")
+        rows.append({name: shown for name, (shown, _) in chosen.items()} | measures)
+    return pd.DataFrame(rows)
+
+
+def side_by_side(
+    function: Callable[..., Any], settings: list[dict], *, label: str | None = None, workers: int | None = None
+) -> list:
+    """`[function(**s) for s in settings]`, as `sweep` does it; the results come in the order of the settings.
+
+    >>> side_by_side(lambda x: x + 1, [{"x": 1}, {"x": 2}], workers=1)
+    [2, 3]
+    """
+    if not settings:
+        raise ArgumentError("settings: wanted at least one, got an empty list")
+    if workers is not None and workers < 1:
+        raise ArgumentError(f"workers: wanted at least 1, got {workers}")
+    count = min(workers or cpu_count(), len(settings))
+    # by value: arrays that joblib would map into memory arrive read-only
+    run = Parallel(n_jobs=count, return_as="generator", max_nbytes=None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped while")  # one that grew too large was replaced: no harm
+        done = run(delayed(_alone)(function, setting) for setting in settings)
+        return list(progress(done, label, total=len(settings)))
+
+
+def _options(values: Any) -> list[tuple[Any, Any]]:
+    """Values, each after what the frame shows of it."""
+    if isinstance(values, Mapping):
+        return list(values.items())
+    single = isinstance(values, str | bytes) or not isinstance(values, Iterable)
+    return [(value, value) for value in ([values] if single else values)]
+
+
+def _alone(function: Callable[..., Any], setting: dict):
+    with _one_core(), named(f"This was in the run with {setting}."):
+        return function(**setting)
+
+
+@contextmanager
+def _one_core():
+    """One thread, and numbers too small to matter taken for 0; the caller's settings come back."""
+    threads, flushed = torch.get_num_threads(), _flushes_denormals()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
+
+
+def _flushes_denormals() -> bool:
+    return (torch.tensor(1e-310, dtype=torch.float64) * 1).item() == 0

@@ -1,0 +1,69 @@
+"""hssl.training.sweeps: the product of settings as a tidy frame, in processes that leave the caller as it was."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hssl.training import side_by_side, sweep
+
+
+def test_a_row_a_run_and_a_column_a_setting_or_measure():
+    frame = sweep(lambda rule, seed, n: {"sum": rule(seed) + n}, rule={"plain": abs, "twice": lambda x: 2 * x},
+                  seed=range(2), n=10)  # fmt: skip
+    wanted = {"rule": ["plain", "plain", "twice", "twice"], "seed": [0, 1, 0, 1], "n": 10, "sum": [10, 11, 10, 12]}
+    pd.testing.assert_frame_equal(frame, pd.DataFrame(wanted))
+
+
+def test_a_single_measure_is_called_value():
+    assert sweep(lambda seed: seed**2, seed=[1, 3], workers=1)["value"].tolist() == [1, 9]
+    assert sweep(lambda kind: kind * 2, kind="ab", workers=1)["value"].tolist() == ["abab"]
+
+
+def test_measures_may_be_objects():
+    frame = sweep(lambda seed: {"encoder": torch.nn.Linear(2, seed)}, seed=[1, 2], workers=2)
+    assert [encoder.out_features for encoder in frame["encoder"]] == [1, 2]
+
+
+def test_each_run_has_one_thread_and_the_order_is_kept():
+    runs = side_by_side(lambda number: (number, torch.get_num_threads()), [{"number": n} for n in range(5)], workers=2)
+    assert runs == [(n, 1) for n in range(5)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_caller_keeps_its_threads_and_its_small_numbers(workers):
+    tiny, threads = torch.tensor(1e-310, dtype=torch.float64), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert sweep(lambda x: (torch.get_num_threads(), float(tiny * 1)), x=[1], workers=workers)["value"][0] == (1, 0)
+        assert torch.get_num_threads() == 2
+        assert (tiny * 1).item() > 0
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_large_arrays_arrive_writable():
+    array, tensor = np.zeros(300_000), torch.zeros(300_000)  # over 1 MB each
+
+    def write(x, seed):
+        x += seed
+        return float(x.sum())
+
+    frame = sweep(write, x={"array": array, "tensor": tensor}, seed=[1, 2], workers=2)
+    assert frame["value"].tolist() == [3e5, 6e5, 3e5, 6e5]
+    assert not array.any()
+
+
+def test_errors_name_the_setting():
+    with pytest.raises(ValueError, match="seed: wanted at least one value"):
+        sweep(print, rule=["a"], seed=[])
+    with pytest.raises(ValueError, match="settings"):
+        side_by_side(print, [])
+    with pytest.raises(ValueError, match="workers: wanted at least 1"):
+        sweep(print, seed=[1], workers=0)
+    with pytest.raises(ValueError, match="measure 'seed', which is the name of a setting"):
+        sweep(lambda seed: {"seed": 1}, seed=[1], workers=1)
+    for workers in (1, 2):
+        with pytest.raises(ZeroDivisionError) as caught:
+            sweep(lambda number: 1 / number, number=[1, 0], workers=workers)
+        assert "{'number': 0}" in caught.value.__notes__[0]
