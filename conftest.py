@@ -1,9 +1,19 @@
-"""What every test and every docstring example may use."""
+"""What every test, docstring example and notebook may count on, from whichever folder pytest is called."""
+
+import os
 
 import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+# Kernels inherit these: numbers are compared with the recorded ones, and no progress bars are printed.
+os.environ.setdefault("HSSL_RESULTS", "verify")
+os.environ.setdefault("HSSL_PROGRESS", "0")
+
+
+def pytest_configure(config):
+    config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(config.rootpath / "tests" / "nbval.cfg")
 
 
 @pytest.fixture(autouse=True)
