@@ -13,7 +13,8 @@ os.environ.setdefault("HSSL_PROGRESS", "0")
 
 
 def pytest_configure(config):
-    config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(config.rootpath / "tests" / "nbval.cfg")
+    if not config.option.nbval_sanitize_with:
+        config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval.cfg")
 
 
 @pytest.fixture(autouse=True)
