@@ -3,8 +3,10 @@
 #   make book                 build the book strictly, and say where to open it
 #   make serve                the same, served on this machine
 #   make test                 the whole suite; nothing to do if nothing changed since it passed (FORCE=1: do it again)
-#   make lab                  JupyterLab on the notebooks
-#   make lint                 ruff over the code
+#   make test-fast            lint, types, unit tests and examples: no notebooks, no browser, about a minute
+#   make lab                  JupyterLab on the notebooks, which keeps text/ and book/ together
+#   make lint                 ruff and pyright over the code, ruff over the notebooks
+#   make format               ruff's form for the code and for the notebooks and their twins
 #   make run CHAPTER=name     execute one notebook and store it with its numbers (no CHAPTER: all)
 #   make full                 all notebooks with the full budget, outside book/: only their numbers are kept
 #   make constraints          write down the versions that are installed now
@@ -23,10 +25,11 @@ CODE := $(shell find hssl tests tools text benchmarks -type f -not -name '*.pyc'
 # The suite passes under a setting of these, so each setting has its own note that it passed.
 SETTING := $(subst /,_,budget-$(HSSL_BUDGET)-cpu-$(ATEN_CPU_CAPABILITY)-threads-$(OMP_NUM_THREADS))
 PASSED := _build/passed/$(SETTING)
+LINT = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
 
 export HSSL_BUDGET
 
-.PHONY: book serve test lab lint run full constraints clean distclean force
+.PHONY: book serve test test-fast lab lint format run full constraints clean distclean force
 
 book: $(SITE)/.built
 	@echo "The book stands: open $(CURDIR)/$(SITE)/index.html, or run 'make serve'."
@@ -42,8 +45,17 @@ lab: $(ENVIRONMENT)
 	$(BIN)/jupyter lab book
 
 lint: $(ENVIRONMENT)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(LINT)
+
+format: $(ENVIRONMENT)
+	$(BIN)/jupytext --quiet --sync book/*.ipynb
+	$(BIN)/ruff check --select I --fix --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/jupytext --quiet --sync book/*.ipynb
+
+test-fast: $(ENVIRONMENT)
+	$(LINT)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet -m "not slow" -n 2 --dist loadfile tests hssl
 
 run: $(ENVIRONMENT)
 	$(BIN)/python tools/run.py $(CHAPTER)
@@ -57,10 +69,9 @@ $(SITE)/.built: $(ENVIRONMENT) $(PAGES)
 	@touch $@
 
 $(PASSED): $(SITE)/.built $(CODE) $(if $(FORCE),force)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(LINT)
 	$(BIN)/python tools/browser.py --install
-	HSSL_RESULTS=verify HSSL_PROGRESS=0 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 	@mkdir -p $(@D)
 	@touch $@
 
@@ -70,7 +81,6 @@ $(ENVIRONMENT): requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "No environment could be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV): some minutes, and up to 5.5 GB of downloads (a tenth with TORCH_INDEX, see README)."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt -c constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 constraints: $(ENVIRONMENT)

@@ -12,6 +12,12 @@ FLAGS = (
 )
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if {"browser", "host"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")  # its event loop must not outlive the file: notebooks run their own
 def browser():
     """Chromium; without one the tests that need it are skipped, and fail in CI."""

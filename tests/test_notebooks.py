@@ -1,6 +1,8 @@
 """Each notebook in book/ and its text twin say the same; what is stored is one whole run; style holds."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jupytext
@@ -60,6 +62,18 @@ def test_figures_have_alt_text_and_captions(path):
 def test_no_code_cell_is_over_25_lines(path):
     for cell in code(path):
         assert cell.source.count("\n") < 25, cell.source
+
+
+@each
+def test_visible_lines_of_code_fit_on_the_page(path):
+    for cell in code(path):
+        if not {"hide-input", "remove-input", "hide-cell", "remove-cell"} & set(cell.metadata.get("tags", [])):
+            assert max(map(len, cell.source.splitlines()), default=0) <= 84, cell.source
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_notebook_code_is_tidy(command):
+    subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet", "book"], cwd=ROOT, check=True)
 
 
 @each

@@ -1,5 +1,6 @@
 """The built pages: every local link leads somewhere, every picture has words, nothing is taken from elsewhere."""
 
+import os
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -8,7 +9,9 @@ import pytest
 from bs4 import BeautifulSoup
 
 SITE = Path(__file__).parents[1] / "_build" / "html"
+NOT_BUILT = "the book is not built; make book"
 PAGES = sorted(p for p in SITE.rglob("*.html") if "_static" not in p.parts and not p.name.endswith("macros.html"))
+pytestmark = pytest.mark.slow
 each = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(SITE).as_posix())
 
 
@@ -25,7 +28,9 @@ def anchors(path):
 
 
 def test_the_book_is_built():
-    assert (SITE / "index.html").exists(), "build the book first: make book"
+    if not PAGES and not os.environ.get("CI"):
+        pytest.skip(NOT_BUILT)
+    assert (SITE / "index.html").exists(), NOT_BUILT
     assert len(PAGES) >= 5
 
 
