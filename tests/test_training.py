@@ -1,4 +1,4 @@
-"""hssl.training and hssl.encoders: the loop learns, repeats itself exactly, and stops with a clear word."""
+"""hssl.training: the loop learns, repeats itself exactly, and stops with a clear word."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hssl import losses
-from hssl.encoders import MLP, ConvNet
+from hssl.encoders import MLP
 from hssl.training import fit, minibatches, sweep
 from hssl.worlds.latents import ContentStyle
 
@@ -79,69 +79,6 @@ def test_an_error_on_the_way_names_the_step():
     with pytest.raises(ValueError, match="NaNs among the embeddings") as caught:
         fit(encoder, lambda: (views, views), loss=losses.info_nce, steps=5)
     assert "step 1 of 5" in caught.value.__notes__[0]
-
-
-@pytest.mark.parametrize(
-    ("observations", "error", "message"),
-    [
-        (torch.zeros(30, 4), ValueError, r"wanted shape \(n, 5\), got \(30, 4\)"),
-        (torch.zeros(5), ValueError, "wanted shape"),
-        (torch.zeros(30, 5, dtype=torch.float64), TypeError, "wanted torch.float32, got torch.float64"),
-        (torch.full((30, 5), float("nan")), ValueError, "not finite"),
-        (torch.zeros(9, 5), ValueError, "at least 10"),
-        (torch.randn(30, 1, generator=seeded()).expand(30, 5), ValueError, "singular"),
-    ],
-)
-def test_bad_observations_are_named(observations, error, message):
-    encoder = MLP(5, 2, generator=seeded())
-    with pytest.raises(error, match=message):
-        encoder.whiten(observations)
-    if "shape" in message or error is TypeError:
-        with pytest.raises(error, match=message):
-            encoder(observations)
-
-
-def test_whitened_input_is_white():
-    world = ContentStyle(statistical=True, causal=True, generator=seeded())
-    x = world.sample(2000, seeded(1)).anchors
-    encoder = MLP(10, 2, generator=seeded()).whiten(x)
-    white = (x - encoder.mean) @ encoder.whitening
-    torch.testing.assert_close(torch.cov(white.T), torch.eye(10), atol=1e-3, rtol=0)
-
-
-def test_encoder_settings():
-    assert MLP(4, 2, (8, 8), skip=False, generator=seeded()).skip is None
-    with pytest.raises(ValueError, match="at least 1 wide"):
-        MLP(4, 0, generator=seeded())
-
-
-def test_a_convnet_is_drawn_from_its_generator():
-    pictures = torch.rand(2, 3, 16, 16, generator=seeded())
-    state = torch.random.get_rng_state()
-    first, second, other = (ConvNet(5, 16, (4, 8), generator=seeded(s)).eval()(pictures) for s in (0, 0, 1))
-    assert first.shape == (2, 5)
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
-    assert torch.equal(state, torch.random.get_rng_state())
-
-
-@pytest.mark.parametrize(
-    ("pictures", "error", "message"),
-    [
-        (torch.zeros(2, 3, 32, 32), ValueError, r"\(n, 3, 16, 16\), got \(2, 3, 32, 32\)"),
-        (torch.zeros(3, 16, 16), ValueError, "wanted shape"),
-        (torch.zeros(2, 3, 16, 16).double(), TypeError, "wanted torch.float32"),
-    ],
-)
-def test_bad_pictures_are_named(pictures, error, message):
-    with pytest.raises(error, match=message):
-        ConvNet(5, 16, (4, 8), generator=seeded())(pictures)
-
-
-@pytest.mark.parametrize("settings", [{"size": 20}, {"n_out": 0}, {"channels": (4, 0)}])
-def test_bad_settings_of_a_convnet(settings):
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        ConvNet(**{"n_out": 3, "size": 16, "generator": seeded(), **settings})
 
 
 def test_sweep_keeps_the_order_and_gives_each_run_one_thread():
