@@ -1,79 +1,92 @@
-"""Windows of a batch of pictures: all of them, the pictures back, neighbours, and what a larger window is made of.
+"""Windows of a batch of images: all of them, the images back, neighbours, and what a larger window is made of.
 
 Reading order throughout: window r · cols + c stands in row r and column c. Which pairs of windows are positive is
 left to `pairing`.
 """
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from hssl.checks import ArgumentError, Count, checked
 
-def grid_shape(height: int, width: int, size: int, stride: int | None = None) -> tuple[int, int]:
-    """How many rows and columns of windows fit into a picture.
+
+@checked
+def grid_shape(height: Count, width: Count, size: Count, stride: Count | None = None) -> tuple[int, int]:
+    """How many rows and columns of windows fit into an image.
 
     Args:
-        height, width: of the picture, in pixels.
-        size: edge of the windows, in pixels. stride: from one window to the next, in pixels; None means size.
+        height, width: of the image, in pixels.
+        size: side length of the windows, in pixels. stride: from one window to the next, in pixels; None means size.
     Raises:
-        ValueError: size or stride < 1, or a window larger than the picture.
+        ArgumentError: a number < 1, or a window larger than the image.
+
+    >>> grid_shape(32, 48, 8), grid_shape(32, 48, 8, 4)
+    ((4, 6), (7, 11))
     """
     stride = size if stride is None else stride
-    if size < 1 or stride < 1:
-        raise ValueError(f"size, stride: wanted at least 1 pixel, got {size} and {stride}")
     if size > min(height, width):
-        raise ValueError(f"size: wanted at most {min(height, width)} for a {height}×{width} picture, got {size}")
+        raise ArgumentError(f"size: wanted at most {min(height, width)} for a {height}×{width} image, got {size}")
     return (height - size) // stride + 1, (width - size) // stride + 1
 
 
-def grid(images: Tensor, size: int, stride: int | None = None) -> Tensor:
-    """All windows of pictures, as a view of them. Pixels at the far edges that no window reaches are left out.
+@checked
+def grid(images: Shaped[Tensor, "n c height width"], size: Count, stride: Count | None = None) -> Tensor:
+    """All windows of images, as a view of them. Pixels at the far edges that no window reaches are left out.
 
     Args:
         images: shape (n, c, height, width), any dtype.
         size, stride: as in `grid_shape`.
     Returns:
-        Shape (n, rows, cols, c, size, size), in the memory of the pictures: copy before you write.
+        Shape (n, rows, cols, c, size, size), in the memory of the images: copy before you write.
     Raises:
-        ValueError: another shape, no picture, or as `grid_shape`.
+        ArgumentError: another shape, no image, or as `grid_shape`.
+
+    >>> grid(torch.zeros(2, 3, 32, 48), 8).shape
+    torch.Size([2, 4, 6, 3, 8, 8])
     """
-    if images.ndim != 4 or not images.shape[0] or not images.shape[1]:
-        raise ValueError(f"images: wanted shape (n, c, height, width), n and c ≥ 1; got {tuple(images.shape)}")
+    _not_empty(images=images)
     stride = size if stride is None else stride
-    grid_shape(*images.shape[2:], size, stride)
+    grid_shape(images.shape[2], images.shape[3], size, stride)
     windows = images.unfold(2, size, stride).unfold(3, size, stride)  # (n, c, rows, cols, size, size)
     return windows.permute(0, 2, 3, 1, 4, 5)
 
 
-def cut(images: Tensor, rows: Tensor, corners: Tensor, size: int) -> Tensor:
-    """Windows of pictures, wherever they lie.
+@checked
+def cut(
+    images: Shaped[Tensor, "n c height width"], rows: Int[Tensor, " m"], corners: Int[Tensor, "m 2"], size: Count
+) -> Shaped[Tensor, "m c {size} {size}"]:
+    """Windows of images, wherever they lie.
 
     Args:
         images: shape (n, c, height, width).
-        rows: which picture, shape (m,), int64. corners: row and column of the upper left pixel, shape (m, 2), int64.
-        size: edge of the windows, in pixels.
+        rows: which image, shape (m,), int64. corners: row and column of the upper left pixel, shape (m, 2), int64.
+        size: side length of the windows, in pixels.
     Returns:
         Shape (m, c, size, size), a copy.
     Raises:
-        ValueError: another shape, a picture that is not there, or a window that reaches out of its picture.
+        ArgumentError: another shape, no window, an image that is not there, or a window that reaches out of its image.
+
+    >>> images = torch.arange(12).view(1, 1, 3, 4)
+    >>> cut(images, torch.tensor([0]), torch.tensor([[1, 2]]), 2).tolist()
+    [[[[6, 7], [10, 11]]]]
     """
-    if images.ndim != 4 or rows.ndim != 1 or corners.shape != (len(rows), 2) or not len(rows):
-        raise ValueError(
-            f"images, rows, corners: wanted shapes (n, c, height, width), (m,) and (m, 2), m ≥ 1; got "
-            f"{tuple(images.shape)}, {tuple(rows.shape)} and {tuple(corners.shape)}"
-        )
+    _not_empty(images=images, rows=rows)
     n, _, height, width = images.shape
     grid_shape(height, width, size)
-    if not ((rows >= 0) & (rows < n)).all():
-        raise ValueError(f"rows: wanted 0 to {n - 1}, got {rows.min()} to {rows.max()}")
+    _below(n, rows=rows)
     if (corners < 0).any() or (corners > corners.new_tensor([height - size, width - size])).any():
-        raise ValueError(f"corners: some windows of {size} pixels reach out of a {height}×{width} picture")
+        raise ArgumentError(f"corners: some windows of {size} pixels reach out of a {height}×{width} image")
     within = torch.arange(size, device=images.device)
     down, right = corners[:, 0, None] + within, corners[:, 1, None] + within  # (m, size)
     return images[rows[:, None, None], :, down[:, :, None], right[:, None]].permute(0, 3, 1, 2)
 
 
-def assemble(patches: Tensor, stride: int | None = None) -> Tensor:
-    """The pictures that windows were cut from; where windows overlap, their mean.
+@checked
+def assemble(
+    patches: Float[Tensor, "n rows cols c size size"], stride: Count | None = None
+) -> Float[Tensor, "n c height width"]:
+    """The images that windows were cut from; where windows overlap, their mean.
 
     Args:
         patches: shape (n, rows, cols, c, size, size), as `grid` gives them.
@@ -81,17 +94,18 @@ def assemble(patches: Tensor, stride: int | None = None) -> Tensor:
     Returns:
         Shape (n, c, (rows − 1) · stride + size, (cols − 1) · stride + size).
     Raises:
-        TypeError: no floating-point numbers, of which means are taken.
-        ValueError: another shape, or a stride < 1 or > size, which leaves pixels that no window holds.
+        ArgumentError: another shape, integers (means are taken), no window, or a stride < 1 or > size, which leaves
+            pixels that no window holds.
+
+    >>> images = torch.rand(2, 3, 8, 12, generator=g)
+    >>> torch.equal(assemble(grid(images, 4)), images)
+    True
     """
-    if not patches.is_floating_point():
-        raise TypeError(f"patches: wanted floating-point numbers, got {patches.dtype}")
-    if patches.ndim != 6 or patches.shape[-1] != patches.shape[-2] or not patches.numel():
-        raise ValueError(f"patches: wanted shape (n, rows, cols, c, size, size), got {tuple(patches.shape)}")
+    _not_empty(patches=patches)
     n, rows, cols, c, size, _ = patches.shape
     stride = size if stride is None else stride
-    if not 1 <= stride <= size:
-        raise ValueError(f"stride: wanted 1 to {size}, the size of the windows; got {stride}")
+    if stride > size:
+        raise ArgumentError(f"stride: wanted 1 to {size}, the size of the windows; got {stride}")
     shape = ((rows - 1) * stride + size, (cols - 1) * stride + size)
     columns = patches.permute(0, 3, 4, 5, 1, 2).reshape(n, c * size**2, rows * cols)
     total = torch.nn.functional.fold(columns, shape, size, stride=stride)
@@ -99,8 +113,11 @@ def assemble(patches: Tensor, stride: int | None = None) -> Tensor:
     return total / torch.nn.functional.fold(once, shape, size, stride=stride)
 
 
-def neighbours(rows: int, cols: int, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """All pairs of windows of one picture where the second lies at an offset from the first.
+@checked
+def neighbours(
+    rows: Count, cols: Count, offset: tuple[int, int]
+) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
+    """All pairs of windows of one image where the second lies at an offset from the first.
 
     Args:
         rows, cols: of the grid.
@@ -108,33 +125,40 @@ def neighbours(rows: int, cols: int, offset: tuple[int, int]) -> tuple[Tensor, T
     Returns:
         Indices of the first and of the second, shape (pairs,) each, int64.
     Raises:
-        ValueError: no rows or columns, an offset of (0, 0), or one that leads out of the grid from everywhere.
+        ArgumentError: no rows or columns, an offset of (0, 0), or one that leads out of the grid from everywhere.
+
+    >>> neighbours(2, 3, (0, 1))
+    (tensor([0, 1, 3, 4]), tensor([1, 2, 4, 5]))
     """
     down, right = offset
-    if rows < 1 or cols < 1:
-        raise ValueError(f"rows, cols: wanted at least 1 of each, got {rows} and {cols}")
     if (down, right) == (0, 0) or abs(down) >= rows or abs(right) >= cols:
-        raise ValueError(f"offset: wanted another window of a {rows}×{cols} grid, got ({down}, {right})")
+        raise ArgumentError(f"offset: wanted another window of a {rows}×{cols} grid, got ({down}, {right})")
     numbers = torch.arange(rows * cols).view(rows, cols)
     first = numbers[max(0, -down) : rows - max(0, down), max(0, -right) : cols - max(0, right)]
     return first.flatten(), (first + down * cols + right).flatten()
 
 
-def draw_neighbours(valid: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A pair of windows of each picture that lie side by side or one above the other, all such pairs alike.
+@checked
+def draw_neighbours(
+    valid: Bool[Tensor, "n rows cols"], generator: torch.Generator
+) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """A pair of windows of each image that lie side by side or one above the other, all such pairs equally likely.
 
     Args:
         valid: which windows may be drawn, shape (n, rows, cols), bool.
     Returns:
         Indices of the first (left or upper) and of the second, in reading order, shape (n,) each, int64.
     Raises:
-        TypeError: `valid` is not bool.
-        ValueError: another shape, a grid of one window, or pictures without two valid neighbours; says how many.
+        ArgumentError: another shape or type, a grid of one window, or images without two valid neighbours; says how
+            many.
+
+    >>> first, second = draw_neighbours(torch.tensor([[[True, True], [False, True]]]).expand(9, 2, 2), g)
+    >>> sorted(set(zip(first.tolist(), second.tolist())))
+    [(0, 1), (1, 3)]
     """
-    if valid.dtype != torch.bool:
-        raise TypeError(f"valid: wanted booleans, got {valid.dtype}")
-    if valid.ndim != 3 or not valid.numel() or valid.shape[1:] == (1, 1):
-        raise ValueError(f"valid: wanted shape (n, rows, cols), at least two windows each; got {tuple(valid.shape)}")
+    _not_empty(valid=valid)
+    if valid.shape[1:] == (1, 1):
+        raise ArgumentError(f"valid: wanted at least two windows per image, got shape {tuple(valid.shape)}")
     rows, cols = valid.shape[1:]
     offsets = [way for way, room in (((0, 1), cols > 1), ((1, 0), rows > 1)) if room]
     first, second = (
@@ -142,59 +166,82 @@ def draw_neighbours(valid: Tensor, generator: torch.Generator) -> tuple[Tensor, 
     )
     both = valid.flatten(1)[:, first] & valid.flatten(1)[:, second]  # (n, pairs)
     if lonely := (~both.any(1)).sum().item():
-        raise ValueError(f"valid: {lonely} of {len(valid)} pictures have no two valid windows side by side")
+        raise ArgumentError(f"valid: {lonely} of {len(valid)} images have no two valid windows side by side")
     chosen = torch.multinomial(both.float(), 1, generator=generator)[:, 0]
     return first[chosen], second[chosen]
 
 
-def facing(embeddings: Tensor, first: Tensor, second: Tensor, others: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """What two neighbouring windows say of each other: each embedding holds four blocks, one for each of its sides.
+@checked
+def facing(
+    embeddings: Float[Tensor, "n rows cols width"],
+    first: Int[Tensor, " n"],
+    second: Int[Tensor, " n"],
+    others: Int[Tensor, " n"] | None = None,
+) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
+    """The blocks of two neighbouring windows that face each other: each embedding holds one block per side.
 
-    The blocks say what lies to the right, below, to the left and above. Of windows side by side the right block of
-    the first and the left block of the second are given; of windows one above the other the lower and the upper one.
+    The blocks are for what lies to the right, below, to the left and above, in this order. Of windows side by side
+    these are the right block of the first and the left block of the second; of windows one above the other the lower
+    block of the first and the upper one of the second.
 
     Args:
         embeddings: shape (n, rows, cols, 4 · dim), rows and cols of windows.
         first, second: as `draw_neighbours` gives them, shape (n,) each.
-        others: the pictures that the second windows are taken of, shape (n,), int64; None means the same ones.
+        others: the images that the second windows are taken from, shape (n,), int64; None means the same ones.
     Returns:
         The block of the first and that of the second, shape (n, dim) each.
     Raises:
-        ValueError: another shape, or windows that are no neighbours.
+        ArgumentError: another shape or type, windows or images that are not there, or windows that are no neighbours.
     Taught in: hierarchy, "Growing windows on real icons".
+
+    >>> z = torch.tensor([[[[0.0, 1, 2, 3], [4, 5, 6, 7]]]])  # one image, two windows side by side, blocks of one
+    >>> facing(z, torch.tensor([0]), torch.tensor([1]))
+    (tensor([[0.]]), tensor([[6.]]))
     """
-    if embeddings.ndim != 4 or embeddings.shape[3] % 4 or first.shape != second.shape != (len(embeddings),):
-        raise ValueError(f"embeddings: wanted shape (n, rows, cols, 4 · dim), got {tuple(embeddings.shape)}")
-    cols, step = embeddings.shape[2], second - first
+    n, height, cols, width = embeddings.shape
+    if not width or width % 4:
+        raise ArgumentError(f"embeddings: wanted shape (n, rows, cols, 4 · dim), got {tuple(embeddings.shape)}")
+    _below(height * cols, first=first, second=second)
+    step = second - first
     if not ((step == cols) | ((step == 1) & (second % cols > 0))).all():
-        raise ValueError("first, second: some of these windows are no neighbours")
-    rows = torch.arange(len(embeddings), device=embeddings.device)
+        raise ArgumentError("first, second: some of these windows are no neighbours")
+    if others is not None:
+        _below(n, others=others)
+    rows = torch.arange(n, device=embeddings.device)
     blocks, below = embeddings.flatten(1, 2).unflatten(2, (4, -1)), (step == cols).long()
     return blocks[rows, first, below], blocks[rows if others is None else others, second, 2 + below]
 
 
-def constituents(height: int, width: int, *, small: tuple[int, int], large: tuple[int, int]) -> Tensor:
+@checked
+def constituents(
+    height: Count, width: Count, *, small: tuple[int, int], large: tuple[int, int]
+) -> Int[Tensor, "windows tiles"]:
     """Which small windows tile each large one, side by side and in reading order.
 
     Args:
-        height, width: of the picture, in pixels.
+        height, width: of the image, in pixels.
         small, large: (size, stride) of either grid, in pixels. Small windows may overlap; those side by side count.
     Returns:
         Indices into the small grid, shape (rows · cols of the large grid, (large size / small size)²), int64.
     Raises:
-        ValueError: as `grid_shape`, or the large windows are not tiled: the large size must be a multiple of the
+        ArgumentError: as `grid_shape`, or the large windows are not tiled: the large size must be a multiple of the
             small size, and both the small size and the large stride of the small stride.
+
+    >>> constituents(4, 8, small=(2, 2), large=(4, 4)).tolist()
+    [[0, 1, 4, 5], [2, 3, 6, 7]]
     """
     (size, stride), (large_size, large_stride) = small, large
     _, cols = grid_shape(height, width, size, stride)
     large_rows, large_cols = grid_shape(height, width, large_size, large_stride)
     if large_size % size:
-        raise ValueError(f"large: wanted a size that is a multiple of {size}, the small size; got {large_size}")
+        raise ArgumentError(f"large: wanted a size that is a multiple of {size}, the small size; got {large_size}")
     side = large_size // size
     if side > 1 and size % stride:
-        raise ValueError(f"small: wanted a stride that divides its size {size}, got {stride}")
+        raise ArgumentError(f"small: wanted a stride that divides its size {size}, got {stride}")
     if max(large_rows, large_cols) > 1 and large_stride % stride:
-        raise ValueError(f"large: wanted a stride that is a multiple of {stride}, the small stride; got {large_stride}")
+        raise ArgumentError(
+            f"large: wanted a stride that is a multiple of {stride}, the small stride; got {large_stride}"
+        )
     step, within = large_stride // stride, torch.arange(side) * (size // stride)
     at_row = torch.arange(large_rows)[:, None] * step + within  # (large_rows, side)
     at_col = torch.arange(large_cols)[:, None] * step + within  # (large_cols, side)
@@ -202,7 +249,8 @@ def constituents(height: int, width: int, *, small: tuple[int, int], large: tupl
     return numbers.reshape(large_rows * large_cols, side**2)
 
 
-def centres(height: int, width: int, size: int, stride: int | None = None) -> Tensor:
+@checked
+def centres(height: Count, width: Count, size: Count, stride: Count | None = None) -> Float[Tensor, "windows 2"]:
     """Where the windows' centres lie.
 
     Args:
@@ -210,9 +258,25 @@ def centres(height: int, width: int, size: int, stride: int | None = None) -> Te
     Returns:
         (y, x), shape (rows · cols, 2), float32, in pixels: 0 is the centre of the first pixel, y goes downwards.
     Raises:
-        ValueError: as `grid_shape`.
+        ArgumentError: as `grid_shape`.
+
+    >>> centres(2, 4, 2)
+    tensor([[0.5000, 0.5000],
+            [0.5000, 2.5000]])
     """
     rows, cols = grid_shape(height, width, size, stride)
     stride = size if stride is None else stride
     y, x = (torch.arange(count) * stride + (size - 1) / 2 for count in (rows, cols))
     return torch.cartesian_prod(y, x)
+
+
+def _not_empty(**tensors: Tensor) -> None:
+    for name, value in tensors.items():
+        if not value.numel():
+            raise ArgumentError(f"{name}: wanted at least one on every axis, got shape {tuple(value.shape)}")
+
+
+def _below(count: int, **indices: Tensor) -> None:
+    for name, value in indices.items():
+        if value.numel() and (value.min() < 0 or value.max() >= count):
+            raise ArgumentError(f"{name}: wanted 0 to {count - 1}, got {value.min()} to {value.max()}")

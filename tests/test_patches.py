@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hssl.patches import assemble, centres, constituents, cut, grid, grid_shape, neighbours
+from hssl.patches import assemble, centres, constituents, cut, draw_neighbours, facing, grid, grid_shape, neighbours
 
 
 def pictures(height=12, width=20, n=2, c=3, seed=0):
@@ -120,37 +120,120 @@ def test_centres():
     torch.testing.assert_close(centres(11, 14, 5, 3), of_pixels)
 
 
-IMAGES = torch.zeros(2, 3, 8, 8)
+IMAGES, GENERATOR = torch.zeros(2, 3, 8, 8), torch.Generator()
+
+
+VALID = torch.ones(3, 2, 2, dtype=torch.bool)
+BLOCKS, AT, NEXT = torch.zeros(4, 1, 2, 8), torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.int64)
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "message"),
+    ("call", "message"),
     [
-        (lambda: grid(IMAGES[0], 2), ValueError, r"images: wanted shape \(n, c, height, width\)"),
-        (lambda: grid(IMAGES[:0], 2), ValueError, "images: wanted"),
-        (lambda: grid(IMAGES, 9), ValueError, "size: wanted at most 8 for a 8×8 picture, got 9"),
-        (lambda: grid(IMAGES, 0), ValueError, "size, stride: wanted at least 1"),
-        (lambda: grid(IMAGES, 2, 0), ValueError, "size, stride: wanted at least 1"),
-        (lambda: assemble(IMAGES), ValueError, r"patches: wanted shape \(n, rows"),
-        (lambda: assemble(torch.zeros(1, 1, 1, 1, 2, 3)), ValueError, r"patches: wanted shape \(n, rows"),
-        (lambda: assemble(torch.zeros(1, 1, 0, 1, 2, 2)), ValueError, r"patches: wanted shape \(n, rows"),
-        (lambda: assemble(torch.zeros(1, 1, 1, 1, 2, 2).int()), TypeError, "patches: wanted floating-point"),
-        (lambda: assemble(grid(IMAGES, 2), 3), ValueError, "stride: wanted 1 to 2"),
-        (lambda: assemble(grid(IMAGES, 2), 0), ValueError, "stride: wanted 1 to 2"),
-        (lambda: neighbours(3, 4, (0, 0)), ValueError, r"offset: wanted another window of a 3×4 grid, got \(0, 0\)"),
-        (lambda: neighbours(3, 4, (-3, 0)), ValueError, "offset"),
-        (lambda: neighbours(3, 4, (0, 4)), ValueError, "offset"),
-        (lambda: neighbours(0, 4, (0, 1)), ValueError, "rows, cols"),
-        (lambda: constituents(8, 8, small=(3, 1), large=(8, 8)), ValueError, "large: wanted a size .* multiple of 3"),
-        (lambda: constituents(9, 9, small=(3, 2), large=(6, 2)), ValueError, "small: wanted a stride that divides"),
-        (lambda: constituents(8, 8, small=(2, 2), large=(4, 1)), ValueError, "large: wanted a stride .* of 2"),
-        (lambda: constituents(8, 8, small=(2, 2), large=(16, 2)), ValueError, "size: wanted at most 8"),
-        (lambda: centres(8, 8, 9), ValueError, "size"),
+        (lambda: grid(IMAGES[0], 2), r"images: wanted Shaped.* got f32\[3,8,8\]"),
+        (lambda: grid(IMAGES.numpy(), 2), r"images: wanted Shaped.* got f32\[2,3,8,8\]\(numpy\)"),
+        (lambda: grid(IMAGES[:0], 2), r"images: wanted at least one on every axis, got shape \(0, 3, 8, 8\)"),
+        (lambda: grid(IMAGES, 9), "size: wanted at most 8 for a 8×8 image, got 9"),
+        (lambda: grid(IMAGES, 0), "size: wanted a whole number ≥ 1, got 0"),
+        (lambda: grid(IMAGES, 2.0), "size: wanted a whole number ≥ 1, got 2.0"),
+        (lambda: grid(IMAGES, 2, 0), "stride: wanted a whole number ≥ 1 or None, got 0"),
+        (lambda: grid_shape(0, 8, 2), "height: wanted a whole number ≥ 1, got 0"),
+        (lambda: assemble(IMAGES), "patches: wanted Float"),
+        (lambda: assemble(torch.zeros(1, 1, 1, 1, 2, 3)), r"patches: wanted Float.* got f32\[1,1,1,1,2,3\]"),
+        (lambda: assemble(torch.zeros(1, 1, 0, 1, 2, 2)), "patches: wanted at least one on every axis"),
+        (lambda: assemble(torch.zeros(1, 1, 1, 1, 2, 2).int()), r"patches: wanted Float.* got i32"),
+        (lambda: assemble(grid(IMAGES, 2), 3), "stride: wanted 1 to 2, the size of the windows; got 3"),
+        (lambda: assemble(grid(IMAGES, 2), 0), "stride: wanted a whole number ≥ 1 or None, got 0"),
+        (lambda: neighbours(3, 4, (0, 0)), r"offset: wanted another window of a 3×4 grid, got \(0, 0\)"),
+        (lambda: neighbours(3, 4, (-3, 0)), "offset: wanted another window"),
+        (lambda: neighbours(3, 4, (0, 4)), "offset: wanted another window"),
+        (lambda: neighbours(3, 4, (0, 1, 1)), "offset: wanted"),
+        (lambda: neighbours(0, 4, (0, 1)), "rows: wanted a whole number ≥ 1, got 0"),
+        (lambda: neighbours(4, 0, (0, 1)), "cols: wanted a whole number ≥ 1, got 0"),
+        (lambda: constituents(8, 8, small=(3, 1), large=(8, 8)), "large: wanted a size .* multiple of 3"),
+        (lambda: constituents(9, 9, small=(3, 2), large=(6, 2)), "small: wanted a stride that divides"),
+        (lambda: constituents(8, 8, small=(2, 2), large=(4, 1)), "large: wanted a stride .* of 2"),
+        (lambda: constituents(4, 8, small=(2, 2), large=(4, 1)), "large: wanted a stride .* of 2"),  # a single row
+        (lambda: constituents(8, 8, small=(2, 2), large=(16, 2)), "size: wanted at most 8"),
+        (lambda: constituents(8, 8, small=(2, 0), large=(4, 2)), "stride: wanted a whole number ≥ 1"),
+        (lambda: constituents(8, 8, small=2, large=(4, 2)), "small: wanted tuple"),
+        (lambda: centres(8, 8, 9), "size: wanted at most 8"),
+        (lambda: centres(8, 8, 2, 0), "stride: wanted"),
+        (lambda: draw_neighbours(VALID.float(), GENERATOR), r"valid: wanted Bool.* got f32\[3,2,2\]"),
+        (lambda: draw_neighbours(VALID[0], GENERATOR), r"valid: wanted Bool.* got bool\[2,2\]"),
+        (lambda: draw_neighbours(VALID[:, :1, :1], GENERATOR), "valid: wanted at least two windows per image"),
+        (lambda: draw_neighbours(VALID[:0], GENERATOR), "valid: wanted at least one on every axis"),
+        (lambda: draw_neighbours(VALID, 0), "generator: wanted Generator, got 0"),
+        (lambda: facing(BLOCKS[..., :6], AT, NEXT), r"embeddings: wanted shape \(n, rows, cols, 4 · dim\), got"),
+        (lambda: facing(BLOCKS[..., :0], AT, NEXT), r"embeddings: wanted shape \(n, rows, cols, 4 · dim\), got"),
+        (lambda: facing(BLOCKS[0], AT, NEXT), "embeddings: wanted Float"),
+        (lambda: facing(BLOCKS, AT[:1], NEXT), r"first: wanted Int\[Tensor, 'n'\] where n = 4.* got i64\[1\]"),
+        (lambda: facing(BLOCKS, AT, NEXT[:1]), r"second: wanted Int.* n = 4.* got i64\[1\]"),
+        (lambda: facing(BLOCKS, AT[:1], NEXT[:1]), r"first: wanted Int.* n = 4.* got i64\[1\]"),
+        (lambda: facing(BLOCKS, AT.float(), NEXT), "first: wanted Int"),
+        (lambda: facing(BLOCKS, AT - 16, NEXT - 16), "first: wanted 0 to 1, got -16 to -16"),
+        (lambda: facing(BLOCKS, AT - 1, AT), "first: wanted 0 to 1, got -1 to -1"),
+        (lambda: facing(BLOCKS, NEXT, NEXT + 1), "second: wanted 0 to 1, got 2 to 2"),
+        (lambda: facing(BLOCKS, AT, NEXT, -1), "others: wanted Int.* or None.* got -1$"),
+        (lambda: facing(BLOCKS, AT, NEXT, AT - 1), "others: wanted 0 to 3, got -1 to -1"),
+        (lambda: facing(BLOCKS, AT, NEXT, AT + 4), "others: wanted 0 to 3, got 4 to 4"),
+        (lambda: facing(BLOCKS, AT, NEXT, AT[:3]), "others: wanted Int"),
+        (lambda: facing(BLOCKS, AT, AT), "first, second: some of these windows are no neighbours"),
+        (lambda: facing(BLOCKS, NEXT, AT), "first, second: some of these windows are no neighbours"),
     ],
 )
-def test_bad_input_is_named(call, error, message):
-    with pytest.raises(error, match=message):
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message) as caught:
         call()
+    assert isinstance(caught.value, TypeError)
+
+
+def test_a_window_at_the_end_of_a_row_is_no_neighbour_of_the_next_rows_first():
+    z, across = torch.zeros(1, 2, 3, 4), [(0, 1), (1, 2), (3, 4), (4, 5)]
+    for first, second in [(a, b) for a in range(6) for b in range(6)]:
+        pair = torch.tensor([first]), torch.tensor([second])
+        if (first, second) in across or second == first + 3:
+            facing(z, *pair)
+        else:
+            with pytest.raises(ValueError, match="no neighbours"):
+                facing(z, *pair)
+
+
+def test_facing_blocks_by_hand():
+    z = torch.arange(2 * 2 * 3 * 8.0).view(2, 2, 3, 8)  # two images, 2 × 3 windows, four blocks of two
+    first, second = torch.tensor([0, 1]), torch.tensor([1, 4])  # to the right in one, below in the other
+    a, b = facing(z, first, second)
+    assert torch.equal(a, torch.stack([z[0, 0, 0, 0:2], z[1, 0, 1, 2:4]]))
+    assert torch.equal(b, torch.stack([z[0, 0, 1, 4:6], z[1, 1, 1, 6:8]]))
+    same, other = facing(z, first, second, torch.tensor([1, 0]))
+    assert torch.equal(same, a)
+    assert torch.equal(other, torch.stack([z[1, 0, 1, 4:6], z[0, 1, 1, 6:8]]))
+    column = z[:, :, :1]
+    assert torch.equal(facing(column, first * 0, first * 0 + 1)[0], column[:, 0, 0, 2:4])  # one column: below
+
+
+def test_neighbours_are_drawn_alike_among_the_valid():
+    valid = torch.zeros(4000, 2, 3, dtype=torch.bool)
+    valid[:, 0] = valid[:, 1, 2] = True  # pairs: (0, 1), (1, 2) across and (2, 5) down
+    first, second = draw_neighbours(valid, torch.Generator().manual_seed(0))
+    pairs, counts = torch.stack([first, second], 1).unique(dim=0, return_counts=True)
+    assert pairs.tolist() == [[0, 1], [1, 2], [2, 5]]
+    assert (counts / 4000 - 1 / 3).abs().max() < 0.04
+    again = draw_neighbours(valid, torch.Generator().manual_seed(0))
+    assert torch.equal(first, again[0]) and torch.equal(second, again[1])
+    valid[7] = False
+    with pytest.raises(ValueError, match="valid: 1 of 4000 images have no two valid windows"):
+        draw_neighbours(valid, torch.Generator())
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(1, 3), (3, 1), (2, 2)])
+def test_all_neighbours_are_drawn_and_no_others(rows, cols):
+    first, second = draw_neighbours(torch.ones(2000, rows, cols, dtype=torch.bool), torch.Generator().manual_seed(0))
+    at = [(r, c) for r in range(rows) for c in range(cols)]
+    wanted = {
+        (i, j) for i, a in enumerate(at) for j, b in enumerate(at) if (b[0] - a[0], b[1] - a[1]) in ((0, 1), (1, 0))
+    }
+    assert set(zip(first.tolist(), second.tolist(), strict=True)) == wanted
 
 
 def test_cut_windows_are_those_of_the_grid():
@@ -168,9 +251,25 @@ def test_cut_windows_are_those_of_the_grid():
         ([3], [[0, 0]], 4, "rows"),
         ([0], [[9, 0]], 4, "corners"),
         ([0], [[0, -1]], 4, "corners"),
-        ([], [], 4, "rows"),
+        ([0], [[0, 17]], 4, "corners"),
+        ([-1], [[0, 0]], 4, "rows: wanted 0 to 2, got -1"),
+        ([0], [[0, 0], [1, 1]], 4, r"corners: wanted Int.* m = 1, got i64\[2,2\]"),
+        ([0], [[0, 0, 0]], 4, "corners"),
+        ([0], [[0.0, 0.0]], 4, "corners: wanted Int"),
+        ([[0]], [[0, 0]], 4, "rows: wanted Int"),
+        ([], [[]], 4, "corners"),
     ],
 )
 def test_windows_that_are_not_there_are_named(rows, corners, size, word):
     with pytest.raises(ValueError, match=word):
         cut(torch.zeros(3, 1, 12, 20), torch.tensor(rows, dtype=torch.long), torch.tensor(corners), size)
+    with pytest.raises(ValueError, match="rows: wanted at least one"):
+        cut(torch.zeros(3, 1, 12, 20), torch.zeros(0).long(), torch.zeros(0, 2).long(), 4)
+
+
+def test_the_last_window_of_an_image_can_be_cut():
+    images = torch.arange(3 * 12 * 20).view(3, 1, 12, 20)
+    last = cut(images, torch.tensor([2]), torch.tensor([[8, 16]]), 4)
+    assert torch.equal(last, images[2:, :, 8:, 16:])
+    last.zero_()
+    assert images[2, 0, 11, 19] == 719  # a copy

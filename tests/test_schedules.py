@@ -273,23 +273,6 @@ def test_minibatches_check_their_store():
         Minibatches((torch.zeros(5, 2),), 3, seeded(), extras=[torch.zeros(4)])
 
 
-def test_neighbours_are_drawn_alike_among_the_valid():
-    valid = torch.zeros(4000, 2, 3, dtype=torch.bool)
-    valid[:, 0] = valid[:, 1, 2] = True  # pairs: (0, 1), (1, 2) across and (2, 5) down
-    first, second = patches.draw_neighbours(valid, seeded())
-    pairs, counts = torch.stack([first, second], 1).unique(dim=0, return_counts=True)
-    assert pairs.tolist() == [[0, 1], [1, 2], [2, 5]]
-    assert (counts / 4000 - 1 / 3).abs().max() < 0.04
-    valid[7] = False
-    with pytest.raises(ValueError, match="1 of 4000 pictures have no two valid windows"):
-        patches.draw_neighbours(valid, seeded())
-    for bad in (torch.ones(3, 1, 1, dtype=torch.bool), torch.ones(3, 4, dtype=torch.bool)):
-        with pytest.raises(ValueError, match="valid: wanted shape"):
-            patches.draw_neighbours(bad, seeded())
-    with pytest.raises(TypeError, match="booleans"):
-        patches.draw_neighbours(torch.ones(3, 2, 2), seeded())
-
-
 def test_the_sum_over_levels():
     a, b = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0)
     assert losses.level_sum([a, b]).item() == 5
@@ -300,19 +283,3 @@ def test_the_sum_over_levels():
     for bad, message in (([], "at least one"), ([torch.zeros(2)], "scalars")):
         with pytest.raises(ValueError, match=message):
             losses.level_sum(bad)
-
-
-def test_facing_windows_give_the_blocks_of_their_common_side():
-    z = torch.arange(2 * 2 * 3 * 8.0).view(2, 2, 3, 8)  # two pictures, 2 × 3 windows, four blocks of two
-    first, second = torch.tensor([0, 1]), torch.tensor([1, 4])  # to the right in one, below in the other
-    a, b = patches.facing(z, first, second)
-    assert torch.equal(a, torch.stack([z[0, 0, 0, 0:2], z[1, 0, 1, 2:4]]))
-    assert torch.equal(b, torch.stack([z[0, 0, 1, 4:6], z[1, 1, 1, 6:8]]))
-    _, other = patches.facing(z, first, second, torch.tensor([1, 0]))
-    assert torch.equal(other, torch.stack([z[1, 0, 1, 4:6], z[0, 1, 1, 6:8]]))
-    column = z[:, :, :1]
-    assert torch.equal(patches.facing(column, first * 0, first * 0 + 1)[0], column[:, 0, 0, 2:4])  # one column: below
-    with pytest.raises(ValueError, match="no neighbours"):
-        patches.facing(z, torch.tensor([2, 0]), torch.tensor([3, 1]))  # the end of a row and the next one's beginning
-    with pytest.raises(ValueError, match=r"4 · dim"):
-        patches.facing(z[..., :6], first, second)

@@ -3,13 +3,16 @@
 Which windows are pairs is left to `pairing`, which levels learn when to `schedules`.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hssl import patches
-from hssl.encoders.networks import ConvNet, drawn_from
+from hssl.checks import ArgumentError, Count, checked
+from hssl.encoders.networks import ConvNet, check_dtype, check_widths, drawn_from, seeded
 
 
 class Levels(nn.Module):
@@ -18,50 +21,68 @@ class Levels(nn.Module):
     Args:
         levels: bottom up. heads: what the loss sees of each level's embeddings; None means the embeddings themselves.
     Raises:
-        ValueError: no level, or not one head a level; (when called) `upto` names no level.
+        ArgumentError: no level, or not one head per level; (when called) `upto` names no level, or the weights of a
+            level are of another type than its input.
     Taught in: hierarchy, "Two schedules, one loop".
+
+    >>> stack = Levels([torch.nn.Linear(4, 3), torch.nn.Linear(3, 2)])
+    >>> [tuple(z.shape) for z in stack(torch.ones(5, 4))], len(stack(torch.ones(5, 4), upto=1))
+    ([(5, 3), (5, 2)], 1)
     """
 
-    def __init__(self, levels: Sequence[nn.Module], heads: Sequence[nn.Module] | None = None):
+    @checked
+    def __init__(
+        self,
+        levels: Sequence[nn.Module] | nn.ModuleList,
+        heads: Sequence[nn.Module] | nn.ModuleList | None = None,
+    ):
         super().__init__()
         heads = [nn.Identity() for _ in levels] if heads is None else heads
-        if not levels or len(heads) != len(levels):
-            raise ValueError(
+        if not len(levels) or len(heads) != len(levels):
+            raise ArgumentError(
                 f"levels, heads: wanted at least one level, and a head for each; got {len(levels)}, {len(heads)}"
             )
         self.levels, self.heads = nn.ModuleList(levels), nn.ModuleList(heads)
 
-    def forward(self, observations: Tensor, *, upto: int | None = None) -> list[Tensor]:
+    @checked
+    def forward(self, observations: Tensor, *, upto: Count | None = None) -> list[Tensor]:
         """The embeddings of every level, bottom up; only up to level `upto`, 1 the lowest, if it is given."""
-        if upto is not None and not 1 <= upto <= len(self.levels):
-            raise ValueError(f"upto: wanted a level from 1 to {len(self.levels)}, got {upto}")
+        if upto is not None and upto > len(self.levels):
+            raise ArgumentError(f"upto: wanted a level from 1 to {len(self.levels)}, got {upto}")
         found = [observations]
-        for level in self.levels[:upto]:
+        for k, level in enumerate(self.levels[:upto]):
+            if found[-1].is_floating_point():
+                check_dtype("observations" if not k else f"levels[{k}]", found[-1], level)
             found.append(level(found[-1]))
         return found[1:]
 
 
-class Windows(nn.Module):
-    """Every window of a picture through one network.
+class WindowEncoder(nn.Module):
+    """Every window of an image through one network.
 
     Args:
-        size, stride: of the windows, in pixels. network: takes pictures, shape (m, c, size, size).
+        size, stride: of the windows, in pixels. network: takes images, shape (m, c, size, size).
+
+    >>> flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
+    >>> WindowEncoder(4, 2, flat)(torch.zeros(3, 1, 8, 12)).shape
+    torch.Size([3, 3, 5, 2])
     """
 
-    def __init__(self, size: int, stride: int, network: nn.Module):
+    @checked
+    def __init__(self, size: Count, stride: Count, network: nn.Module):
         super().__init__()
         self.size, self.stride, self.network = size, stride, network
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Embeddings, shape (n, rows, cols, dim), of pictures, shape (n, c, height, width)."""
-        windows = patches.grid(pictures, self.size, self.stride)
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings, shape (n, rows, cols, dim), of images, shape (n, c, height, width)."""
+        windows = patches.grid(images, self.size, self.stride)
         return self.network(windows.flatten(0, 2)).unflatten(0, windows.shape[:3])
 
 
 class Merge(nn.Module):
-    """Every larger window from what the level below says of the windows that tile it, laid out side by side.
+    """Every larger window from the embeddings of the windows below that tile it, concatenated.
 
-    One hidden layer, batch-normalised, looks at the concatenation, in which each place has its own columns.
+    One hidden layer, batch-normalised, reads the concatenation, in which each position has its own columns.
 
     Args:
         constituents: which windows below, shape (rows · cols, m), int64, as `patches.constituents` gives them.
@@ -69,107 +90,140 @@ class Merge(nn.Module):
         n_in, n_out, hidden: width of an embedding below and here, and of the layer between.
         generator: draws the initial weights.
     Raises:
-        ValueError: (when called) embeddings of another shape than those that the constituents name.
+        ArgumentError: constituents that do not fit the grid, a width below 1, or (when called) embeddings of another
+            shape than those that the constituents name.
     Taught in: hierarchy, "The construction".
+
+    >>> tiles = patches.constituents(16, 16, small=(4, 4), large=(8, 8))
+    >>> Merge(tiles, (2, 2), n_in=3, n_out=5, hidden=8, generator=g)(torch.zeros(6, 4, 4, 3)).shape
+    torch.Size([6, 2, 2, 5])
     """
 
+    constituents: Tensor
+
+    @checked
     def __init__(
         self,
-        constituents: Tensor,
+        constituents: Int[Tensor, "windows tiles"],
         grid: tuple[int, int],
-        n_in: int,
-        n_out: int,
-        hidden: int,
+        n_in: Count,
+        n_out: Count,
+        hidden: Count,
         *,
         generator: torch.Generator,
     ):
         super().__init__()
-        if constituents.ndim != 2 or len(constituents) != grid[0] * grid[1] or min(n_in, n_out, hidden) < 1:
-            raise ValueError(
-                f"constituents, n_in, n_out, hidden: wanted shape ({grid[0] * grid[1]}, m) and at least 1 of each, "
-                f"got {tuple(constituents.shape)}, {n_in}, {n_out}, {hidden}"
+        if not constituents.numel() or min(grid) < 1 or len(constituents) != grid[0] * grid[1]:
+            raise ArgumentError(
+                f"constituents: wanted shape (rows · cols, m) for a grid of {grid}, got {tuple(constituents.shape)}"
             )
-        self.grid, self.n_in = grid, n_in
+        if constituents.min() < 0:
+            raise ArgumentError(f"constituents: wanted indices ≥ 0, got {constituents.min()}")
+        self.grid, self.n_in, self.least = grid, n_in, int(constituents.max()) + 1
         self.register_buffer("constituents", constituents.to(generator.device))
         wide = constituents.shape[1] * n_in
 
-        def build() -> nn.Module:
+        def build() -> nn.Sequential:
             return nn.Sequential(
                 nn.Linear(wide, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, n_out)
             )
 
         self.layers = drawn_from(generator, build)
 
-    def forward(self, below: Tensor) -> Tensor:
+    @checked
+    def forward(self, below: Float[Tensor, "n rows cols {self.n_in}"]) -> Float[Tensor, "n _ _ n_out"]:
         """Embeddings, shape (n, rows, cols, n_out), of the level below's, shape (n, its rows, its cols, n_in)."""
-        if below.ndim != 4 or below.shape[3] != self.n_in or below.shape[1] * below.shape[2] <= self.constituents.max():
-            raise ValueError(
-                f"below: wanted shape (n, rows, cols, {self.n_in}), more than {self.constituents.max()} windows; "
-                f"got {tuple(below.shape)}"
-            )
-        laid_out = below.flatten(1, 2)[:, self.constituents].flatten(2)  # (n, rows · cols, m · n_in)
-        return self.layers(laid_out.flatten(0, 1)).unflatten(0, (len(below), *self.grid))
+        windows = below.flatten(1, 2)
+        if windows.shape[1] < self.least:
+            raise ArgumentError(f"below: wanted at least {self.least} windows, got {below.shape[1]} × {below.shape[2]}")
+        tiles = windows[:, self.constituents].flatten(2)  # (n, rows · cols, m · n_in)
+        return self.layers(tiles.flatten(0, 1)).unflatten(0, (len(below), *self.grid))
 
 
 class Hierarchy(Levels):
-    """Growing windows: a convolutional network looks at the smallest, an MLP a level at what is said of those below.
+    """Growing windows: a convolutional network embeds the smallest, an MLP per level what tiles the larger ones.
 
     Args:
-        size: (height, width) of the pictures, in pixels.
-        windows: (size, stride) a level, bottom up, in pixels; the windows of each must tile those of the next.
-        n_out: width of the embeddings, for all levels or a number a level.
-        channels_in: of the pictures. channels: of the convolutional layers, each of which halves a window.
+        size: (height, width) of the images, in pixels.
+        windows: (size, stride) per level, bottom up, in pixels; the windows of each must tile those of the next, and
+            together they must reach every pixel.
+        n_out: width of the embeddings, for all levels or a number per level.
+        channels_in: of the images. channels: of the convolutional layers, each of which halves a window.
         hidden: width of the layer before the embeddings.
         head: width of what the loss sees of each level, through one hidden layer; None means the embedding itself.
-        generator: draws the initial weights.
+        generator: draws the initial weights; None means a new one seeded 0, so the same weights at every call.
     Raises:
-        ValueError: no level, windows that do not tile the next, or a width below 1.
+        ArgumentError: no level, windows that do not tile the next or leave pixels unseen, or a width below 1.
     Taught in: hierarchy, "The construction".
+
+    >>> model = Hierarchy((32, 32), ((8, 8), (16, 16), (32, 32)), 5, generator=g)
+    >>> [tuple(z.shape) for z in model(torch.zeros(2, 1, 32, 32))]
+    [(2, 4, 4, 5), (2, 2, 2, 5), (2, 1, 1, 5)]
     """
 
+    @checked
     def __init__(
         self,
         size: tuple[int, int],
         windows: Sequence[tuple[int, int]],
-        n_out: int | Sequence[int] = 32,
+        n_out: Count | Sequence[int] = 32,
         *,
-        channels_in: int = 1,
+        channels_in: Count = 1,
         channels: tuple[int, ...] = (32, 32),
-        hidden: int = 128,
-        head: int | None = None,
-        generator: torch.Generator,
+        hidden: Count = 128,
+        head: Count | None = None,
+        generator: torch.Generator | None = None,
     ):
         widths = [n_out] * len(windows) if isinstance(n_out, int) else list(n_out)
+        check_widths(n_out=widths)
         if not windows or len(widths) != len(windows):
-            raise ValueError(
+            raise ArgumentError(
                 f"windows, n_out: wanted at least one level and a width each, got {len(windows)}, {len(widths)}"
             )
+        tiles, generator = _tiles(size, windows), seeded(generator)
         grids = [patches.grid_shape(*size, *window) for window in windows]
-        (edge, stride), first = windows[0], widths[0]
-        network = ConvNet(first, edge, channels, hidden, n_in=channels_in, generator=generator)
-        levels: list[nn.Module] = [Windows(edge, stride, network)]
+        edge, stride = windows[0]
+        network = ConvNet(channels_in, widths[0], edge, channels, hidden, generator=generator)
+        levels: list[nn.Module] = [WindowEncoder(edge, stride, network)]
         for k in range(1, len(windows)):
-            tiles = patches.constituents(*size, small=tuple(windows[k - 1]), large=tuple(windows[k]))
-            levels.append(Merge(tiles, grids[k], widths[k - 1], widths[k], hidden, generator=generator))
+            levels.append(Merge(tiles[k - 1], grids[k], widths[k - 1], widths[k], hidden, generator=generator))
         heads = None if head is None else [_head(width, hidden, head, generator) for width in widths]
         super().__init__(levels, heads)
-        self.size, self.windows, self.grids = tuple(size), tuple(map(tuple, windows)), tuple(grids)
+        self.channels_in, self.size, self.grids = channels_in, size, tuple(grids)
 
-    def forward(self, observations: Tensor, *, upto: int | None = None) -> list[Tensor]:
+    @checked
+    def forward(
+        self,
+        observations: Float[Tensor, "n {self.channels_in} {self.size[0]} {self.size[1]}"],
+        *,
+        upto: Count | None = None,
+    ) -> list[Tensor]:
         """The embeddings of every level, bottom up, each of shape (n, rows, cols, dim) as its windows lie.
 
         Args:
-            observations: pictures, shape (n, channels_in, height, width), in [0, 1].
+            observations: images, shape (n, channels_in, height, width), in [0, 1].
             upto: the last level that is wanted, 1 for the lowest; None means all.
         Raises:
-            ValueError: pictures of another shape, or `upto` names no level.
-            TypeError: pictures of another dtype than the weights.
+            ArgumentError: images of another shape or another type than the weights, or `upto` names no level.
         """
-        if observations.ndim != 4 or observations.shape[2:] != self.size:
-            raise ValueError(
-                f"observations: wanted shape (n, c, {self.size[0]}, {self.size[1]}), got {tuple(observations.shape)}"
-            )
         return super().forward(observations, upto=upto)
+
+
+def _tiles(size: tuple[int, int], windows: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """What tiles the windows of every level but the lowest; an ArgumentError unless all pixels are reached."""
+    try:
+        found = [patches.constituents(*size, small=a, large=b) for a, b in itertools.pairwise(windows)]
+        edge, stride = windows[-1]  # what tiles them reaches at least as far
+        patches.grid_shape(*size, edge, stride)
+    except ValueError as error:
+        raise ArgumentError(f"windows: {error}") from error
+    rest = sorted({side - edge for side in size} - {0})  # beyond the first window, down and to the right
+    if any(stride > edge or more % stride for more in rest):
+        raise ArgumentError(
+            f"windows: ({edge}, {stride}) leaves pixels of a {size[0]}×{size[1]} image unseen; wanted a stride "
+            f"≤ {edge} that divides {' and '.join(map(str, rest))}"
+        )
+    return found
 
 
 def _head(n_in: int, hidden: int, n_out: int, generator: torch.Generator) -> nn.Module:

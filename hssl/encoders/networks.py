@@ -1,11 +1,17 @@
 """Networks that turn an observation into an embedding; levels of them are built in `levels`."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar, cast
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+
+from hssl.checks import ArgumentError, Count, checked, finite
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class MLP(nn.Module):
@@ -19,50 +25,57 @@ class MLP(nn.Module):
         hidden: widths of the hidden layers.
         skip: add a linear map of the input to the output, so that the layers learn what is not linear.
         standardise: no output may shrink, grow or drift.
-        generator: draws the initial weights.
+        generator: draws the initial weights; None means a new one seeded 0, so the same weights at every call.
     Raises:
-        ValueError: a layer less than 1 wide, or (when called) observations of another width.
-        TypeError: (when called) observations of another dtype than the weights.
+        ArgumentError: a layer less than 1 wide, or (when called) observations of another width or type.
     Taught in: content_style, "The setting".
+
+    >>> MLP(10, 5, (64, 64), generator=g)(torch.ones(8, 10)).shape
+    torch.Size([8, 5])
     """
 
+    mean: Tensor
+    whitening: Tensor
+
+    @checked
     def __init__(
         self,
-        n_in: int,
-        n_out: int,
+        n_in: Count,
+        n_out: Count,
         hidden: tuple[int, ...] = (128, 128, 128),
         *,
         skip: bool = True,
         standardise: bool = False,
-        generator: torch.Generator,
+        generator: torch.Generator | None = None,
     ):
         super().__init__()
-        widths = (n_in, *hidden, n_out)
-        if min(widths) < 1:
-            raise ValueError(f"widths: wanted every layer at least 1 wide, got {widths}")
+        check_widths(hidden=hidden)
+        self.n_in, generator = n_in, seeded(generator)
         layers = []
-        for a, b in itertools.pairwise(widths):
-            layers += [linear(a, b, generator), nn.LeakyReLU(0.01)]
+        for a, b in itertools.pairwise((n_in, *hidden, n_out)):
+            layers += [_linear(a, b, generator), nn.LeakyReLU(0.01)]
         self.layers = nn.Sequential(*layers[:-1])
-        self.skip = linear(n_in, n_out, generator) if skip else None
+        self.skip = _linear(n_in, n_out, generator) if skip else None
         self.output = nn.BatchNorm1d(n_out, affine=False, device=generator.device) if standardise else nn.Identity()
         self.register_buffer("mean", torch.zeros(n_in, device=generator.device))
         self.register_buffer("whitening", torch.eye(n_in, device=generator.device))
 
+    @checked
     @torch.no_grad()
-    def whiten(self, observations: Tensor) -> "MLP":
-        """Set the input's mean and whitening from observations of shape (n, n_in); gives itself back.
+    def whiten(self, observations: Float[Tensor, "n {self.n_in}"]) -> "MLP":
+        """Set the input's mean and whitening from observations, shape (n, n_in); returns the network itself.
 
         Raises:
             ValueError: fewer than 2 n_in observations, a value that is not finite, or a coordinate that
                 follows from the others, so that nothing can whiten it.
+
+        >>> MLP(2, 2).whiten(torch.tensor([[0.0, 0], [0, 3], [4, 0], [4, 3]])).mean
+        tensor([2.0000, 1.5000])
         """
-        self._check(observations)
-        least = 2 * len(self.mean)
-        if len(observations) < least:
-            raise ValueError(f"observations: wanted at least {least} to whiten by, got {len(observations)}")
-        if not observations.isfinite().all():
-            raise ValueError("observations: there are values that are not finite")
+        check_dtype("observations", observations, self)
+        if len(observations) < 2 * self.n_in:
+            raise ValueError(f"observations: wanted at least {2 * self.n_in} to whiten by, got {len(observations)}")
+        finite(observations=observations)
         covariance = torch.cov(observations.T)
         if torch.linalg.matrix_rank(covariance, hermitian=True) < len(covariance):
             raise ValueError("observations: their covariance is singular; a coordinate follows from the others")
@@ -70,95 +83,128 @@ class MLP(nn.Module):
         self.whitening.copy_(torch.linalg.cholesky(torch.linalg.inv(covariance)))
         return self
 
-    def forward(self, observations: Tensor) -> Tensor:
+    @checked
+    def forward(self, observations: Float[Tensor, "n {self.n_in}"]) -> Float[Tensor, "n n_out"]:
         """Embeddings, shape (n, n_out), of observations, shape (n, n_in)."""
-        self._check(observations)
+        check_dtype("observations", observations, self)
         x = (observations - self.mean) @ self.whitening
         return self.output(self.layers(x) + self.skip(x) if self.skip is not None else self.layers(x))
 
-    def _check(self, observations: Tensor) -> None:
-        if observations.ndim != 2 or observations.shape[1] != len(self.mean):
-            raise ValueError(f"observations: wanted shape (n, {len(self.mean)}), got {tuple(observations.shape)}")
-        if observations.dtype != self.mean.dtype:
-            raise TypeError(f"observations: wanted {self.mean.dtype}, got {observations.dtype}; use .to()")
-
 
 class ConvNet(nn.Module):
-    """A small convolutional network for pictures: each layer halves the picture, and the last one is not pooled.
+    """A small convolutional network for images: each layer halves the image, and the last one is not pooled.
 
-    What is where stays readable, therefore, which a mean over the picture would wipe out.
+    So the position of things can still be read from the embedding; a mean over the image would erase it.
 
     Args:
-        n_out: width of the embeddings.
-        size: edge of the pictures in pixels, a multiple of 2 to the number of layers.
+        n_in, n_out: channels of the images, and width of the embeddings.
+        size: side length of the images, in pixels. A layer makes ceil(size / 2) of it.
         channels: of the layers.
-        hidden: width of the layer between the last picture and the embedding.
-        n_in: channels of the pictures.
-        generator: draws the initial weights.
+        hidden: width of the layer between the last feature map and the embedding.
+        generator: draws the initial weights; None means a new one seeded 0, so the same weights at every call.
     Raises:
-        ValueError: a width below 1, a size that cannot be halved that often, or (when called) another shape.
-        TypeError: (when called) pictures of another dtype than the weights.
+        ArgumentError: a width or a size below 1, or (when called) images of another shape or type.
     Taught in: causal_scenes, "The setting".
+
+    >>> ConvNet(3, 32)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 32])
     """
 
+    @checked
     def __init__(
         self,
-        n_out: int,
-        size: int = 32,
+        n_in: Count,
+        n_out: Count,
+        size: Count = 32,
         channels: tuple[int, ...] = (32, 64, 128),
-        hidden: int = 256,
+        hidden: Count = 256,
         *,
-        n_in: int = 3,
-        generator: torch.Generator,
+        generator: torch.Generator | None = None,
     ):
         super().__init__()
-        if min(n_out, hidden, n_in, *channels) < 1:
-            raise ValueError(
-                f"n_out, channels, hidden, n_in: wanted at least 1 of each, got {n_out}, {channels}, {hidden}, {n_in}"
-            )
-        if size < 1 or size % 2 ** len(channels):
-            raise ValueError(f"size: wanted a multiple of {2 ** len(channels)}, got {size}")
-        self.size, self.n_in = size, n_in
+        check_widths(channels=channels)
+        self.n_in, self.size = n_in, size
 
-        def build() -> nn.Module:
-            layers = []
-            for a, b in itertools.pairwise((n_in, *channels)):
+        def build() -> nn.Sequential:
+            layers, side, widths = [], size, (n_in, *channels)
+            for a, b in itertools.pairwise(widths):
                 layers += [nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
-            left = channels[-1] * (size // 2 ** len(channels)) ** 2
-            return nn.Sequential(*layers, nn.Flatten(), nn.Linear(left, hidden), nn.ReLU(), nn.Linear(hidden, n_out))
+                side = (side + 1) // 2
+            to_hidden = nn.Linear(widths[-1] * side**2, hidden)
+            return nn.Sequential(*layers, nn.Flatten(), to_hidden, nn.ReLU(), nn.Linear(hidden, n_out))
 
-        self.layers = drawn_from(generator, build).to(memory_format=torch.channels_last)
+        self.layers = drawn_from(seeded(generator), build).to(memory_format=torch.channels_last)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Embeddings, shape (n, n_out), of pictures, shape (n, n_in, size, size), in [0, 1]."""
-        wanted = (self.n_in, self.size, self.size)
-        if pictures.ndim != 4 or pictures.shape[1:] != wanted:
-            raise ValueError(f"pictures: wanted shape (n, {', '.join(map(str, wanted))}), got {tuple(pictures.shape)}")
-        weights = next(self.parameters())
-        if pictures.dtype != weights.dtype:
-            raise TypeError(f"pictures: wanted {weights.dtype}, got {pictures.dtype}; use .to()")
-        return self.layers((pictures - 0.5).to(memory_format=torch.channels_last))
+    @checked
+    def forward(self, images: Float[Tensor, "n {self.n_in} {self.size} {self.size}"]) -> Float[Tensor, "n n_out"]:
+        """Embeddings, shape (n, n_out), of images, shape (n, n_in, size, size), in [0, 1]."""
+        check_dtype("images", images, self)
+        return self.layers((images - 0.5).to(memory_format=torch.channels_last))
 
 
+@checked
 @torch.no_grad()
-def embed(encoder: nn.Module, pictures: Tensor, batch: int = 500) -> Tensor | list[Tensor]:
-    """Embeddings, shape (n, …), of many pictures, some at a time; of `Levels` a list of them, a level each."""
-    parts = [encoder(part) for part in pictures.split(batch)]
-    return (
-        torch.cat(parts) if isinstance(parts[0], Tensor) else [torch.cat(level) for level in zip(*parts, strict=True)]
-    )
+def embed(encoder: nn.Module, observations: Shaped[Tensor, "n ..."], batch: Count = 500) -> Tensor | list[Tensor]:
+    """Embeddings, shape (n, …), of many observations, some at a time; of `Levels` a list of them, one per level.
+
+    The encoder runs in evaluation mode, whatever mode its parts are in; each is given back in the mode it had.
+
+    Raises:
+        ArgumentError: no observations, or batch < 1.
+
+    >>> embed(MLP(3, 2), torch.zeros(1000, 3)).shape
+    torch.Size([1000, 2])
+    """
+    if not len(observations):
+        raise ArgumentError(f"observations: wanted at least one, got shape {tuple(observations.shape)}")
+    modes = {module: module.training for module in encoder.modules()}
+    try:
+        encoder.eval()
+        parts = [encoder(part) for part in observations.split(batch)]
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    if isinstance(parts[0], Tensor):
+        return torch.cat(parts)
+    return [torch.cat(level) for level in zip(*parts, strict=True)]
 
 
-def drawn_from(generator: torch.Generator, build: Callable[[], nn.Module]) -> nn.Module:
-    """What `build` makes, with the random numbers that it takes from torch drawn from the generator; on its device."""
+@checked
+def drawn_from(generator: torch.Generator, build: Callable[[], M]) -> M:
+    """What `build` makes, with the random numbers that it takes from torch drawn from the generator; on its device.
+
+    >>> first, second = (drawn_from(torch.Generator().manual_seed(1), lambda: torch.nn.Linear(2, 1)) for _ in "ab")
+    >>> torch.equal(first.weight, second.weight)
+    True
+    """
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
         return build().to(generator.device)
 
 
-def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+def seeded(generator: torch.Generator | None) -> torch.Generator:
+    """The generator that is given, or a new one seeded 0."""
+    return torch.Generator().manual_seed(0) if generator is None else generator
+
+
+def check_widths(**widths: Iterable[int]) -> None:
+    """Raise an ArgumentError unless all of these are whole numbers ≥ 1; a declaration looks at only one of several."""
+    for name, of in widths.items():
+        if not all(isinstance(width, int) and width >= 1 for width in of):
+            raise ArgumentError(f"{name}: wanted whole numbers ≥ 1, got {of}")
+
+
+def check_dtype(name: str, value: Tensor, network: nn.Module) -> None:
+    """Raise an ArgumentError unless a network's weights are of the type of its input; under autocast torch converts."""
+    weights = next(network.parameters(), None)
+    if weights is None or value.dtype == weights.dtype or torch.is_autocast_enabled(value.device.type):
+        return
+    raise ArgumentError(f"{name}: wanted {weights.dtype}, the type of the weights, got {value.dtype}; use .to()")
+
+
+def _linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """`nn.Linear` with its usual initial weights, drawn from the generator."""
-    layer = skip_init(nn.Linear, n_in, n_out, device=generator.device)
+    layer = cast(nn.Linear, skip_init(nn.Linear, n_in, n_out, device=generator.device))
     bound = n_in**-0.5
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
