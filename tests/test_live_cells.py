@@ -1,5 +1,6 @@
 """Cells that only do something for a person with a kernel: run once, so that they do not rot unseen."""
 
+from functools import partial
 from pathlib import Path
 
 import jupytext
@@ -107,14 +108,15 @@ def test_any_share_of_the_gradient_is_trained_and_shown(monkeypatch, capsys):
     import matplotlib.pyplot as plt
     import numpy as np
 
-    from hssl.training.schedules import Schedule
+    from hssl.training.schedules import Phase, joint, phases
 
     trained = []
     monkeypatch.setattr(plt, "show", lambda: None)
-    names = dict(Schedule=Schedule, plt=plt, ceiling=0.9, lit=lambda model, tint: np.zeros((4, 4, 3)))
+    names = dict(joint=joint, partial=partial, plt=plt, ceiling=0.9, lit=lambda model, tint: np.zeros((4, 4, 3)))
     names |= dict(on_mosaics=lambda *setting, steps: trained.append((*setting, steps)) or (0.5, None))
     _, retrain = run_live("joint_incremental", names, monkeypatch)
-    retrain(passes=0.25, tint=0.4, steps=20, seed=1)
-    assert trained == [(1, 0.4, Schedule(passes=0.25), 20)]
+    retrain(gradient_scale=0.25, tint=0.4, steps=20, seed=1)
+    ((seed, tint, schedule, steps),) = trained
+    assert (seed, tint, steps) == (1, 0.4, 20) and phases(schedule, 2) == [Phase(0, 1, 0.25)]
     assert "0.50, ceiling 0.90" in capsys.readouterr().out
     plt.close("all")
