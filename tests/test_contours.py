@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from hssl.worlds.contours import (
     Contours,
-    Pairs,
+    Relations,
     between,
     cues,
     features,
@@ -28,7 +28,7 @@ def seeded(seed=0):
 
 
 def double(pairs):
-    return Pairs(*(field.double() for field in pairs))
+    return Relations(*(field.double() for field in pairs))
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_cues_against_scipy(same, background):
         wanted = by_scipy(pairs)
         for name, cue in cues(pairs).items():
             torch.testing.assert_close(cue, wanted[name], atol=1e-9, rtol=1e-9)
-        single = log_likelihood_ratio(Pairs(*(field.float() for field in pairs)))
+        single = log_likelihood_ratio(Relations(*(field.float() for field in pairs)))
         assert single.dtype == torch.float32
         torch.testing.assert_close(single.double(), sum(wanted.values()), atol=1e-5, rtol=1e-6)
 
@@ -146,7 +146,7 @@ def information(ratio, label):
 
 def test_the_ideal_observer(same, background):
     """Known figures, from 400,000 other pairs: the tolerance is 4 standard errors, or the last digit given."""
-    pairs = Pairs(*(torch.cat(fields) for fields in zip(same, background, strict=True)))
+    pairs = Relations(*(torch.cat(fields) for fields in zip(same, background, strict=True)))
     label, ratio = torch.cat([torch.ones(N), torch.zeros(N)]), log_likelihood_ratio(pairs)
     assert log_loss(label, torch.sigmoid(ratio)) == pytest.approx(0.180, abs=0.003)
     assert roc_auc_score(label, ratio) == pytest.approx(0.978, abs=0.001)
@@ -189,7 +189,7 @@ def test_only_the_azimuth_knows_which_element_is_first(same):
 def test_swapped_is_between_the_other_way_round():
     """But for the azimuth's front and back, which elements do not have."""
     pairs, apart = between(*elements()), ~torch.eye(40, dtype=torch.bool)
-    for found, wanted in ((swapped(pairs), Pairs(*(field.T for field in pairs))), (swapped(swapped(pairs)), pairs)):
+    for found, wanted in ((swapped(pairs), Relations(*(field.T for field in pairs))), (swapped(swapped(pairs)), pairs)):
         assert folded(found.azimuth - wanted.azimuth)[apart].abs().max() < 1e-12
         for name in ("distance", "turn", "contrast_1", "contrast_2"):
             torch.testing.assert_close(getattr(found, name)[apart], getattr(wanted, name)[apart])
@@ -225,7 +225,7 @@ def test_features_say_it_all():
 
 
 def test_another_law_is_as_exact():
-    other = Contours(bend=0.5, turn=300.0, shape=9.0, mean=2.0, smallest=0.2, largest=3.0, correlation=-0.9)
+    other = Contours(kappa_bend=0.5, kappa_turn=300.0, shape=9.0, mean=2.0, smallest=0.2, largest=3.0, correlation=-0.9)
     assert other.log_likelihood_ratio(other.sample_pairs(1000, True, seeded())).mean() > 2
     for ratio in other.cues(other.sample_pairs(N, False, seeded())).values():
         ratio = ratio.double().exp()
@@ -242,8 +242,8 @@ def test_another_law_is_as_exact():
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        ({"bend": 0.0}, "bend"),
-        ({"turn": math.inf}, "turn"),
+        ({"kappa_bend": 0.0}, "kappa_bend"),
+        ({"kappa_turn": math.inf}, "kappa_turn"),
         ({"shape": math.nan}, "shape"),
         ({"mean": 0.3}, "smallest, mean, largest"),
         ({"smallest": 0.0}, "smallest, mean, largest"),
@@ -259,11 +259,11 @@ def test_a_law_out_of_range_is_named(settings, name):
 @pytest.mark.parametrize(
     ("n", "same", "error", "message"),
     [
-        (0, True, ValueError, "n: wanted at least one"),
-        (3, 1.5, ValueError, "same: wanted a probability"),
-        (3, math.nan, ValueError, "same: wanted a probability"),
+        (0, True, ValueError, "n: wanted a whole number ≥ 1, got 0"),
+        (3, 1.5, ValueError, "same: wanted a number from 0 to 1"),
+        (3, math.nan, ValueError, "same: wanted a number from 0 to 1"),
         (3, torch.ones(4, dtype=torch.bool), ValueError, r"same: wanted shape \(3,\), got \(4,\)"),
-        (3, torch.ones(3), TypeError, "same: wanted a tensor of booleans"),
+        (3, torch.ones(3), TypeError, "same: wanted a number from 0 to 1 or Bool"),
     ],
 )
 def test_bad_draws_are_named(n, same, error, message):
@@ -292,7 +292,6 @@ def test_bad_pairs_are_named(function, name, value, error):
     ("name", "value", "error"),
     [
         ("places", torch.zeros(3, 3), ValueError),
-        ("places", torch.zeros(0, 2), ValueError),
         ("orientations", torch.zeros(2), ValueError),
         ("orientations", torch.zeros(3).long(), TypeError),
         ("contrasts", torch.full((3,), math.nan), ValueError),

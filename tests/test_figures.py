@@ -72,8 +72,8 @@ def test_rows_of_nan_are_left_out_and_a_point_is_a_dot():
 @pytest.mark.parametrize(
     ("segments", "settings", "error", "message"),
     [
-        (torch.zeros(1, 1, 4).int(), {}, TypeError, "segments: wanted a floating-point"),
-        (torch.zeros(1, 4), {}, ValueError, r"segments: .*got shape \(1, 4\)"),
+        (torch.zeros(1, 1, 4).int(), {}, TypeError, "segments: wanted Float"),
+        (torch.zeros(1, 4), {}, ValueError, r"segments: wanted Float.*got f32\[1,4\]"),
         (torch.zeros(1, 0, 4), {}, ValueError, "segments: .*not empty"),
         (torch.full((1, 1, 4), math.inf), {}, ValueError, "segments: wanted finite"),
         (torch.zeros(1, 1, 4), {"size": 4}, ValueError, "size: wanted"),
@@ -225,8 +225,8 @@ def test_segments_fit_into_the_frame_and_keep_their_direction():
         (lambda: ring(5, -1.0), "radius: wanted"),
         (lambda: box(0, 3), "across: wanted"),
         (lambda: box(3, 3, math.inf), "spacing: wanted"),
-        (lambda: snake(2, seeded()), "n: wanted a number from 3 to 81"),
-        (lambda: snake(82, seeded()), "n: wanted a number from 3 to 81"),
+        (lambda: snake(2, seeded()), "n, grid: .* 3 to 81 elements"),
+        (lambda: snake(82, seeded()), "n, grid: .* 3 to 81 elements"),
         (lambda: snake(9, seeded(), jitter=0.5), "jitter, sharpest: wanted"),
         (lambda: snake(9, seeded(), sharpest=4.0), "jitter, sharpest: wanted"),
         (lambda: snake(9, seeded(), grid=3, sharpest=0.1), "no path of 9 elements"),
@@ -275,14 +275,16 @@ GOOD = torch.zeros(3)
 @pytest.mark.parametrize(
     ("orientations", "contrasts", "settings", "error", "message"),
     [
-        (GOOD.int(), GOOD, {}, TypeError, "orientations: wanted a floating-point"),
-        (GOOD, GOOD.int(), {}, TypeError, "contrasts: wanted a floating-point"),
-        (GOOD[:0], GOOD[:0], {}, ValueError, "orientations: .*n ≥ 1"),
-        (GOOD, GOOD[:2], {}, ValueError, "contrasts: wanted finite values"),
-        (GOOD / 0, GOOD, {}, ValueError, "orientations: wanted finite values"),
+        (GOOD.int(), GOOD, {}, TypeError, "orientations: wanted Float"),
+        (GOOD, GOOD.int(), {}, TypeError, "contrasts: wanted Float"),
+        (GOOD[:0], GOOD[:0], {}, ValueError, "orientations, size: wanted a bar or more"),
+        (GOOD, GOOD[:2], {}, ValueError, "contrasts: wanted Float.* where n = 3"),
+        (GOOD / 0, GOOD, {}, ValueError, "orientations: there are values that are not finite"),
         (GOOD, GOOD, {"size": 2}, ValueError, "size: wanted"),
-        (GOOD, GOOD, {"noise": -1.0, "generator": seeded()}, ValueError, "noise, generator: wanted"),
-        (GOOD, GOOD, {"noise": 0.1}, ValueError, "noise, generator: wanted"),
+        (GOOD, GOOD, {"noise": -1.0, "generator": seeded()}, ValueError, "noise: wanted a finite number ≥ 0"),
+        (GOOD, GOOD, {"noise": 0.1}, ValueError, "generator: wanted one"),
+        (GOOD, GOOD, {"noise": math.inf, "generator": seeded()}, ValueError, "noise: wanted a finite number ≥ 0"),
+        (GOOD, GOOD, {"noise": 0.1, "generator": 0}, TypeError, "generator: wanted"),
     ],
 )
 def test_bad_bars_are_named(orientations, contrasts, settings, error, message):

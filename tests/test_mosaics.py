@@ -183,12 +183,12 @@ def test_ceilings_without_and_with_overwhelming_jitter():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n": 0}, "n: wanted at least one picture, got 0"),
+        ({"n": 0}, "n: wanted a whole number ≥ 1, got 0"),
         ({"tint": -1.0}, "tint: wanted a finite number"),
         ({"tint": math.nan}, "tint: wanted a finite number"),
         ({"jitter": math.inf}, "jitter: wanted a finite number"),
         ({"noise": -0.1}, "noise: wanted a finite number"),
-        ({"scope": "row"}, "scope: wanted one of patch, cell, picture, got 'row'"),
+        ({"scope": "row"}, "scope: wanted one of patch, cell, picture; got 'row'"),
     ],
 )
 def test_bad_pictures_are_named(change, message):
@@ -199,10 +199,10 @@ def test_bad_pictures_are_named(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n": 0}, "n: wanted at least one picture, got 0"),
-        ({"of": "row"}, "of: wanted one of patch, cell, picture, got 'row'"),
-        ({"target": "sign"}, "target: wanted 'scene' or 'base', got 'sign'"),
-        ({"jitter": 0.0}, "jitter: wanted a number > 0, got 0"),
+        ({"n": 0}, "n: wanted a whole number ≥ 1, got 0"),
+        ({"of": "row"}, "of: wanted one of patch, cell, picture; got 'row'"),
+        ({"target": "sign"}, "target: wanted one of scene, base; got 'sign'"),
+        ({"jitter": 0.0}, "jitter: wanted a finite number > 0, got 0"),
         ({"jitter": -1.0}, "jitter: wanted a finite number"),
     ],
 )

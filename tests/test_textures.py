@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hssl.worlds.textures import TEXTURES, Dial, Latents, Texture, draw_gradient_edge, gradient_edge, noise
+from hssl.worlds.textures import TEXTURES, Dial, TextureLatents, Texture, draw_gradient_edge, gradient_edge, noise
 
 
 def seeded(seed=0):
@@ -19,7 +19,7 @@ def middle(texture, n=1, **dials):
     values = (low + (high - low) * shares).repeat(n, 1)
     for name, value in dials.items():
         values[:, list(texture.dials).index(name)] = torch.as_tensor(value)
-    return Latents(values, torch.arange(n))
+    return TextureLatents(values, torch.arange(n))
 
 
 @each
@@ -29,7 +29,7 @@ def test_the_same_latents_give_the_same_picture(name):
     pictures = texture.render(latents, 32)
     assert pictures.shape == (4, 3, 32, 32)
     assert torch.equal(pictures, texture.render(latents, 32))
-    alone = texture.render(Latents(*(field[2:3] for field in latents)), 32)
+    alone = texture.render(TextureLatents(*(field[2:3] for field in latents)), 32)
     torch.testing.assert_close(alone, pictures[2:3], atol=1e-5, rtol=0)
     assert 0 <= pictures.min() <= pictures.max() <= 1
 
@@ -92,20 +92,20 @@ def test_the_spectrum_of_noise_falls_as_its_exponent_says():
     [
         (lambda v, s: (v + 100, s), ValueError, "values: wanted"),
         (lambda v, s: (v / 0, s), ValueError, "values: wanted"),
-        (lambda v, s: (v[:, 1:], s), ValueError, "wanted shapes"),
+        (lambda v, s: (v[:, 1:], s), ValueError, r"values: wanted shape \(n, \d\) with n ≥ 1"),
         (lambda v, s: (v[:0], s[:0]), ValueError, "n ≥ 1"),
-        (lambda v, s: (v.int(), s), TypeError, "floating-point"),
-        (lambda v, s: (v, s.float()), TypeError, "integers"),
+        (lambda v, s: (v.int(), s), TypeError, "values: wanted Float"),
+        (lambda v, s: (v, s.float()), TypeError, "seeds: wanted Int"),
     ],
 )
 def test_bad_latents_are_named(name, spoil, error, message):
     with pytest.raises(error, match=message):
-        TEXTURES[name].render(Latents(*spoil(*middle(TEXTURES[name], 2))), 16)
+        TEXTURES[name].render(TextureLatents(*spoil(*middle(TEXTURES[name], 2))), 16)
 
 
 @each
 def test_no_picture_at_all_and_a_bad_size(name):
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="^n: wanted a whole number ≥ 1, got 0"):
         TEXTURES[name].sample_latents(0, seeded())
     with pytest.raises(ValueError, match="size"):
         TEXTURES[name].render(middle(TEXTURES[name]), 2)
