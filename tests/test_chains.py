@@ -9,8 +9,8 @@ import torch
 from scipy.stats import ks_2samp, kstest, multivariate_normal, norm, vonmises
 from sklearn.metrics import log_loss, roc_auc_score
 
-from hssl.worlds.chains import Ceiling, Chain, dealt_anew, exact, log_likelihood_ratio, sample
-from hssl.worlds.contours import Contours, Relations, law, sample_pairs
+from hssl.worlds.chains import Ceiling, Chain, ContourTriplets, dealt_anew, exact, log_likelihood_ratio, sample
+from hssl.worlds.contours import Contours, Relations, features, law, sample_pairs
 
 N = 200_000
 PERSISTENCE = (0.5, 0.8, 0.95)
@@ -89,6 +89,28 @@ def test_deviates_make_pairs_by_their_quantiles():
         folded(pairs.turn - 2 * bend), torch.tensor(vonmises(12).ppf(norm.cdf(u))), atol=1e-5, rtol=0
     )
     torch.testing.assert_close(pairs.contrast_2, 1.4 * u)
+
+
+# a world of pairs
+def test_members_are_the_two_windows_and_the_truth_is_the_first_s():
+    pairs, chain = ContourTriplets(0.8).sample(100, seeded(3)), sample(100, 0.8, seeded(3))
+    assert torch.equal(pairs.first, features(chain.first)) and torch.equal(pairs.second, features(chain.second))
+    x, y = pairs.first[:, 0], pairs.first[:, 1]
+    distance = torch.hypot(x, y)
+    torch.testing.assert_close(pairs.truth["distance"], distance)
+    twice = torch.stack([2 * x * y, x**2 - y**2], 1) / distance[:, None] ** 2  # sine and cosine of the doubled angle
+    torch.testing.assert_close(pairs.truth["bend"], twice)
+
+
+def bends_correlate(pairs):
+    bends = torch.stack([torch.atan(of[:, 1] / of[:, 0]) for of in (pairs.first, pairs.second)])
+    return torch.corrcoef(bends)[0, 1].item()
+
+
+def test_bends_of_a_pair_persist_until_pairs_are_shuffled():
+    pairs = ContourTriplets(0.8, contours=Contours(kappa_bend=20.0)).sample(N, seeded(4))
+    assert bends_correlate(pairs) == pytest.approx(0.8, abs=0.01)
+    assert abs(bends_correlate(pairs.shuffled(seeded(5)))) < 4.5 / math.sqrt(N)
 
 
 # dealing anew
@@ -278,6 +300,7 @@ def test_more_persistence_is_more_to_find():
 def test_a_persistence_out_of_range_is_named(a):
     for call in (
         lambda: sample(3, a, seeded()),
+        lambda: ContourTriplets(a),
         lambda: exact(a),
         lambda: log_likelihood_ratio(sample(3, 0, seeded()), a),
     ):
@@ -287,9 +310,12 @@ def test_a_persistence_out_of_range_is_named(a):
 
 def test_bad_chains_are_named():
     good = sample(3, 0.5, seeded())
+    for call in (lambda: sample(3, 0.5, 0), lambda: ContourTriplets(0.5).sample(3, 0), lambda: dealt_anew(good, 0)):
+        with pytest.raises(TypeError, match=r"^generator: wanted Generator, got 0"):
+            call()
     with pytest.raises(ValueError, match=r"^n: wanted a whole number ≥ 1, got 0"):
         sample(0, 0.5, seeded())
-    with pytest.raises(ValueError, match=r"^chain: wanted at least 2 chains"):
+    with pytest.raises(ValueError, match=r"^n: wanted at least 2 rows to shuffle, got 1"):
         dealt_anew(sample(1, 0.5, seeded()), seeded())
     short = good._replace(second=sample(2, 0.5, seeded()).second)
     nan = good._replace(second=good.second._replace(azimuth=torch.full((3,), math.nan)))

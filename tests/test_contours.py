@@ -154,6 +154,69 @@ def test_the_ideal_observer(same, background):
     assert found == pytest.approx([0.388, 0.289, 0.370, 0.084, 0.740], abs=0.004)
 
 
+# a world of pairs
+def test_members_describe_themselves_in_a_common_frame():
+    """Whoever relates the two members again gets the distribution of pairs back."""
+    pairs = law.sample(N, seeded(7))
+    x, y, cos, sin, contrast = pairs.first.double().T
+    fits(x, uniform(-4, 8).cdf)
+    fits(y, uniform(-4, 8).cdf)
+    fits(torch.atan2(sin, cos), uniform(-math.pi, 2 * math.pi).cdf)
+    fits(contrast, norm.cdf)
+    assert torch.corrcoef(pairs.first.T).fill_diagonal_(0).abs().max() < 4.5 / math.sqrt(N)
+    seen = double(law.relate(pairs.first, pairs.second))
+    whole, bend, turn = gamma(4, scale=0.4), vonmises(8), vonmises(12)
+    fits(seen.distance, lambda d: (whole.cdf(d) - whole.cdf(0.5)) / (whole.cdf(5) - whole.cdf(0.5)))
+    fits(seen.azimuth, lambda a: (bend.cdf(a) + bend.cdf(a - math.pi) + 0.5) / 2)
+    fits(folded(seen.turn - 2 * seen.azimuth), turn.cdf)
+    fits((seen.contrast_2 - 0.6 * seen.contrast_1) / 0.8, norm.cdf)
+
+
+def test_the_truth_is_the_first_member_s():
+    pairs = law.sample(50, seeded(8))
+    x, y, cos, sin, contrast = pairs.first.T
+    assert torch.equal(pairs.truth["position"], torch.stack([x, y], 1))
+    assert torch.equal(pairs.truth["orientation"], torch.stack([sin, cos], 1))
+    assert torch.equal(pairs.truth["contrast"], contrast)
+    again = law.sample(50, seeded(8))
+    assert torch.equal(again.first, pairs.first) and torch.equal(again.second, pairs.second)
+
+
+def test_relate_is_between_row_by_row():
+    pairs = law.sample(50, seeded(9))
+    seen = law.relate(pairs.first, pairs.second)
+    for i in range(50):
+        places, contrasts = torch.stack([pairs.first[i], pairs.second[i]])[:, [0, 1, 4]].split([2, 1], 1)
+        doubled = [torch.atan2(of[i, 3], of[i, 2]) for of in (pairs.first, pairs.second)]
+        wanted = law.between(places, torch.stack(doubled) / 2, contrasts[:, 0])
+        for field, other in zip(seen, wanted, strict=True):
+            torch.testing.assert_close(field[i], other[0, 1])
+
+
+def test_shuffled_members_are_independent():
+    pairs = law.sample(N, seeded(10)).shuffled(seeded(11))
+    columns = torch.cat([pairs.first.T, pairs.second.T]).double()
+    assert torch.corrcoef(columns)[:5, 5:].abs().max() < 4.5 / math.sqrt(N)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: law.sample(0, seeded()), "^n: wanted a whole number ≥ 1"),
+        (lambda: law.sample(2, 0), "^generator: wanted Generator, got 0"),
+        (lambda: law.sample_pairs(2, True, None), "^generator: wanted Generator, got None"),
+        (lambda: law.relate(torch.zeros(2, 5), torch.zeros(3, 5)), "^second: wanted Float.* where n = 2"),
+        (lambda: law.relate(torch.zeros(2, 6), torch.zeros(2, 6)), "^first: wanted Float"),
+        (lambda: law.between(torch.zeros(0, 2), torch.zeros(0)), "^places: wanted at least one element"),
+        (lambda: law.cues(Relations(*torch.zeros(5, 0))), "^distance: wanted at least one pair"),
+        (lambda: swapped(torch.zeros(3)), "^pairs: wanted Relations"),
+    ],
+)
+def test_bad_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
 # what it must not depend on
 def elements(m=40, seed=4):
     draws = torch.rand(m, 4, generator=seeded(seed), dtype=torch.float64)
