@@ -9,8 +9,8 @@ import torch
 from scipy.stats import ks_2samp, kstest, multivariate_normal, norm, vonmises
 from sklearn.metrics import log_loss, roc_auc_score
 
-from hssl.worlds.chains import Ceiling, Chain, dealt_anew, exact, log_likelihood_ratio, sample
-from hssl.worlds.contours import Contours, Pairs, law, sample_pairs
+from hssl.worlds.chains import Ceiling, Chain, ContourTriplets, dealt_anew, exact, log_likelihood_ratio, sample
+from hssl.worlds.contours import Contours, Relations, features, law, sample_pairs
 
 N = 200_000
 PERSISTENCE = (0.5, 0.8, 0.95)
@@ -21,7 +21,7 @@ def seeded(seed=0):
 
 
 def double(chain):
-    return Chain(*(Pairs(*(field.double() for field in window)) for window in chain))
+    return Chain(*(Relations(*(field.double() for field in window)) for window in chain))
 
 
 def folded(angle):
@@ -91,6 +91,28 @@ def test_deviates_make_pairs_by_their_quantiles():
     torch.testing.assert_close(pairs.contrast_2, 1.4 * u)
 
 
+# a world of pairs
+def test_members_are_the_two_windows_and_the_truth_is_the_first_s():
+    pairs, chain = ContourTriplets(0.8).sample(100, seeded(3)), sample(100, 0.8, seeded(3))
+    assert torch.equal(pairs.first, features(chain.first)) and torch.equal(pairs.second, features(chain.second))
+    x, y = pairs.first[:, 0], pairs.first[:, 1]
+    distance = torch.hypot(x, y)
+    torch.testing.assert_close(pairs.truth["distance"], distance)
+    twice = torch.stack([2 * x * y, x**2 - y**2], 1) / distance[:, None] ** 2  # sine and cosine of the doubled angle
+    torch.testing.assert_close(pairs.truth["bend"], twice)
+
+
+def bends_correlate(pairs):
+    bends = torch.stack([torch.atan(of[:, 1] / of[:, 0]) for of in (pairs.first, pairs.second)])
+    return torch.corrcoef(bends)[0, 1].item()
+
+
+def test_bends_of_a_pair_persist_until_pairs_are_shuffled():
+    pairs = ContourTriplets(0.8, contours=Contours(kappa_bend=20.0)).sample(N, seeded(4))
+    assert bends_correlate(pairs) == pytest.approx(0.8, abs=0.01)
+    assert abs(bends_correlate(pairs.shuffled(seeded(5)))) < 4.5 / math.sqrt(N)
+
+
 # dealing anew
 def test_dealt_anew_nobody_keeps_its_own(chains):
     chain, dealt = chains[0.95], dealt_anew(chains[0.95], seeded(5))
@@ -137,11 +159,11 @@ def by_scipy(chain, a, bend):
 @pytest.mark.parametrize("concentration", [1.0, 8.0])
 @pytest.mark.parametrize("a", PERSISTENCE)
 def test_the_ratio_against_scipy(a, concentration):
-    contours = Contours(bend=concentration)
+    contours = Contours(kappa_bend=concentration)
     chain = double(sample(2000, a, seeded(6), contours=contours))
     found, wanted = log_likelihood_ratio(chain, a, contours=contours), by_scipy(chain, a, vonmises(concentration))
     torch.testing.assert_close(found, wanted, atol=2e-6, rtol=1e-6)
-    single = Chain(*(Pairs(*(field.float() for field in window)) for window in chain))
+    single = Chain(*(Relations(*(field.float() for field in window)) for window in chain))
     assert log_likelihood_ratio(single, a, contours=contours).dtype == torch.float32
 
 
@@ -184,10 +206,10 @@ def test_what_the_ratio_must_not_depend_on(chains):
 def test_deep_tails_are_finite():
     angles = torch.tensor([0.0, -0.0, 1e-9, math.pi / 2, 3.1415925, -math.pi])
     first, second = torch.cartesian_prod(angles, angles).T
-    pairs = Pairs(*torch.ones(5, 36))
+    pairs = Relations(*torch.ones(5, 36))
     for concentration in (0.01, 8.0, 10_000.0):
         chain = Chain(pairs._replace(azimuth=first), pairs._replace(azimuth=second))
-        ratio = log_likelihood_ratio(chain, 0.999, contours=Contours(bend=concentration))
+        ratio = log_likelihood_ratio(chain, 0.999, contours=Contours(kappa_bend=concentration))
         assert ratio.isfinite().all()
         torch.testing.assert_close(ratio.view(6, 6), ratio.view(6, 6).T)
 
@@ -238,7 +260,7 @@ def test_the_book_s_figures():
 
 def test_another_law_by_chance_and_by_quadrature():
     """Nearly uniform bends, where all readings count."""
-    contours, n = Contours(bend=0.5), 400_000
+    contours, n = Contours(kappa_bend=0.5), 400_000
     on, off = (
         log_likelihood_ratio(sample(n, a, seeded(7 + i), contours=contours), 0.95, contours=contours).double()
         for i, a in enumerate((0.95, 0))
@@ -252,7 +274,7 @@ def test_another_law_by_chance_and_by_quadrature():
 @pytest.mark.parametrize("a", [0.1, *PERSISTENCE, 0.999])
 def test_narrow_bends_hide_nothing(a):
     """Known not up to π but as they are: bends carry −½ log(1 − a²), and the ratio is that of two normal deviates."""
-    found = exact(a, contours=Contours(bend=1000.0))
+    found = exact(a, contours=Contours(kappa_bend=1000.0))
     assert found.information == pytest.approx(-math.log(1 - a**2) / 2, rel=1e-5)
     u = np.linspace(-7, 7, 2001)
     p, q = (multivariate_normal([0, 0], [[1, r], [r, 1]]).logpdf(np.dstack(np.meshgrid(u, u))) for r in (a, 0))
@@ -266,7 +288,7 @@ def test_more_persistence_is_more_to_find():
     assert found[0] == pytest.approx(Ceiling(0, 0.5, 0), abs=1e-10)
     for less, more in pairwise(found):
         assert all(a < b for a, b in zip(less, more, strict=True))
-    narrow = exact(0.01, contours=Contours(bend=1000.0))
+    narrow = exact(0.01, contours=Contours(kappa_bend=1000.0))
     assert narrow.nats == pytest.approx(
         0.01**2 / 8, rel=1e-3
     )  # to second order, an eighth of the variance of the ratio
@@ -278,6 +300,7 @@ def test_more_persistence_is_more_to_find():
 def test_a_persistence_out_of_range_is_named(a):
     for call in (
         lambda: sample(3, a, seeded()),
+        lambda: ContourTriplets(a),
         lambda: exact(a),
         lambda: log_likelihood_ratio(sample(3, 0, seeded()), a),
     ):
@@ -287,9 +310,12 @@ def test_a_persistence_out_of_range_is_named(a):
 
 def test_bad_chains_are_named():
     good = sample(3, 0.5, seeded())
-    with pytest.raises(ValueError, match=r"^n: wanted at least one chain, got 0"):
+    for call in (lambda: sample(3, 0.5, 0), lambda: ContourTriplets(0.5).sample(3, 0), lambda: dealt_anew(good, 0)):
+        with pytest.raises(TypeError, match=r"^generator: wanted Generator, got 0"):
+            call()
+    with pytest.raises(ValueError, match=r"^n: wanted a whole number ≥ 1, got 0"):
         sample(0, 0.5, seeded())
-    with pytest.raises(ValueError, match=r"^chain: wanted at least 2 chains"):
+    with pytest.raises(ValueError, match=r"^n: wanted at least 2 rows to shuffle, got 1"):
         dealt_anew(sample(1, 0.5, seeded()), seeded())
     short = good._replace(second=sample(2, 0.5, seeded()).second)
     nan = good._replace(second=good.second._replace(azimuth=torch.full((3,), math.nan)))

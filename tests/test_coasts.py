@@ -1,10 +1,16 @@
 """Coasts: where the boundary is and which way it runs, what the dials do, and what is random in them."""
 
+import math
+
 import pytest
 import torch
+from scipy.integrate import quad
 from scipy.ndimage import distance_transform_edt
+from scipy.special import j0
+from scipy.stats import kstest, uniform
 
-from hssl.worlds.coasts import boundary, coast, shore_windows
+from hssl.pairs import Pairs
+from hssl.worlds.coasts import Boundaries, boundary, coast, shore_windows
 from hssl.worlds.scenes.shading import hue_to_rgb
 
 
@@ -71,9 +77,113 @@ def test_seed_is_the_shore_and_dials_do_not_move_it():
     assert not torch.equal(boundary(latents, 32).distance, boundary(other, 32).distance)
 
 
+def test_the_same_latents_give_the_same_image_alone_and_in_a_batch():
+    latents = draw(24)
+    parts = list(zip(*(field.split(1) for field in latents), strict=True))
+    alone = torch.cat([coast.render(latents._replace(values=v, seeds=s), 32) for v, s in parts])
+    torch.testing.assert_close(alone, coast.render(latents, 32), atol=1e-6, rtol=0)
+
+
+def test_dials_are_uniform():
+    values = coast.sample_latents(20_000, torch.Generator().manual_seed(1)).values.double()
+    for column, (low, high) in zip(values.T, [(-2.2, -1.0), (0.0, 0.08), (0.0, 0.3), (0.4, 0.8)], strict=True):
+        assert kstest(column, uniform(low, high - low).cdf).pvalue > 0.001
+
+
+def waves_correlate(distance, shortest, longest):
+    """E J₀(k d), k = 2π / wavelength, which is uniform in its logarithm: of plane waves of any direction."""
+    span = math.log(longest / shortest)
+    return quad(lambda s: j0(2 * math.pi * distance / (shortest * math.exp(s))) / span, 0, span)[0]
+
+
+def test_the_boundary_is_made_of_waves_of_its_wavelengths():
+    """Points d apart lie on one side with probability ½ + asin(correlation) / π, were the sum of waves normal."""
+    n, size = 4000, 32
+    land = boundary(draw(n), size).distance > 0
+    assert land.float().mean().item() == pytest.approx(0.5, abs=0.01)
+    for steps in (4, 8, 16, 31):
+        alike = [(land[:, :, steps:] == land[:, :, :-steps]), (land[:, steps:] == land[:, :-steps])]
+        wanted = 0.5 + math.asin(waves_correlate(steps / size, 0.5, 1.6)) / math.pi
+        for along in alike:  # from left to right, and from top to bottom
+            assert along.float().mean().item() == pytest.approx(wanted, abs=0.015)
+
+
+def test_tinge_is_made_of_waves_of_its_wavelengths():
+    """Near hue 1/20 only green changes with the hue. Either side has a tinge of its own."""
+    n, size = 1500, 32
+    latents = draw(n, tinge=0.02, width=-2.2, hue_land=0.05)
+    land = boundary(latents, size).distance > 0.05
+    green = torch.where(land, coast.render(latents, size)[:, 1], torch.nan)
+    tinge = green - green[land].mean()
+    variance = tinge[land].square().mean()
+    for steps in (2, 4, 8, 12):
+        product = tinge[:, :, steps:] * tinge[:, :, :-steps]
+        found = product[product.isfinite()].mean() / variance
+        assert found.item() == pytest.approx(waves_correlate(steps / size, 0.2, 0.6), abs=0.05)
+
+
 def test_bad_latents_are_named():
     with pytest.raises(ValueError, match="tinge"):
         boundary(draw(tinge=2.0))
+    with pytest.raises(TypeError, match=r"^generator: wanted Generator, got 3"):
+        shore_windows(draw(), 64, 16, 3)
+
+
+# pairs
+def seen_direction(windows):
+    """Sine and cosine of twice the direction across which the colours change least, by the structure tensor."""
+    x, y = windows.diff(dim=3)[:, :, 1:], windows.diff(dim=2)[:, :, :, 1:]
+    xx, yy, xy = ((a * b).sum((1, 2, 3)) for a, b in ((x, x), (y, y), (x, y)))
+    return torch.stack([-2 * xy, yy - xx], 1) / torch.hypot(2 * xy, yy - xx)[:, None]
+
+
+def test_a_pair_shares_all_but_the_direction_and_its_truth_is_the_first_s():
+    n = 600
+    pairs = Boundaries().sample(n, torch.Generator().manual_seed(2))
+    assert isinstance(pairs, Pairs) and pairs.first.shape == (n, 3, 16, 16)
+    assert list(pairs.truth) == [*coast.dials, "orientation"] and pairs.truth["orientation"].shape == (n, 2)
+    torch.testing.assert_close(pairs.truth["orientation"].norm(dim=1), torch.ones(n))
+    agreed = [
+        (seen_direction(member) * pairs.truth["orientation"]).sum(1).mean() for member in (pairs.first, pairs.second)
+    ]
+    assert agreed[0] > 0.85 > 0.4 > agreed[1]
+    apart, by_chance = pairs.shuffled(torch.Generator().manual_seed(3)), 4.5 / math.sqrt(n)
+    for measure in (
+        lambda of: of.diff(dim=3).abs().amax((1, 2, 3)).log(),
+        *[lambda of, k=k: of[:, k].mean((1, 2)) for k in range(3)],
+    ):
+        together, shuffled = (
+            torch.corrcoef(torch.stack([measure(of.first), measure(of.second)]))[0, 1] for of in (pairs, apart)
+        )
+        assert together > 2 * by_chance and abs(shuffled) < by_chance  # the rows belong together: sharpness and colours
+
+
+def test_pairs_are_as_many_as_asked_for_and_deterministic():
+    world = Boundaries(size=32, window=16)  # where many an image has no room for two windows
+    one, same = (world.sample(50, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert len(one) == 50 and torch.equal(one.first, same.first) and torch.equal(one.second, same.second)
+    dimmed = Boundaries(views=lambda x, generator: x * torch.rand(1, generator=generator))
+    plain = Boundaries().sample(5, torch.Generator().manual_seed(4))
+    seen = dimmed.sample(5, torch.Generator().manual_seed(4))
+    factors = [(a / b).mean() for a, b in ((seen.first, plain.first), (seen.second, plain.second))]
+    torch.testing.assert_close(seen.first, plain.first * factors[0])
+    torch.testing.assert_close(seen.second, plain.second * factors[1])
+    assert factors[0] != factors[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Boundaries(size=4), ValueError, "^size, window: wanted"),
+        (lambda: Boundaries(window=15), ValueError, "^size, window: wanted"),
+        (lambda: Boundaries(window=40), ValueError, "^size, window: wanted"),
+        (lambda: Boundaries().sample(0, torch.Generator()), ValueError, "^n: wanted"),
+        (lambda: Boundaries().sample(2, 0), TypeError, "^generator: wanted Generator, got 0"),
+    ],
+)
+def test_bad_settings_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
 
 
 def test_windows_lie_on_the_boundary_and_apart():

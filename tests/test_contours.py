@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from hssl.worlds.contours import (
     Contours,
-    Pairs,
+    Relations,
     between,
     cues,
     features,
@@ -28,7 +28,7 @@ def seeded(seed=0):
 
 
 def double(pairs):
-    return Pairs(*(field.double() for field in pairs))
+    return Relations(*(field.double() for field in pairs))
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_cues_against_scipy(same, background):
         wanted = by_scipy(pairs)
         for name, cue in cues(pairs).items():
             torch.testing.assert_close(cue, wanted[name], atol=1e-9, rtol=1e-9)
-        single = log_likelihood_ratio(Pairs(*(field.float() for field in pairs)))
+        single = log_likelihood_ratio(Relations(*(field.float() for field in pairs)))
         assert single.dtype == torch.float32
         torch.testing.assert_close(single.double(), sum(wanted.values()), atol=1e-5, rtol=1e-6)
 
@@ -146,12 +146,75 @@ def information(ratio, label):
 
 def test_the_ideal_observer(same, background):
     """Known figures, from 400,000 other pairs: the tolerance is 4 standard errors, or the last digit given."""
-    pairs = Pairs(*(torch.cat(fields) for fields in zip(same, background, strict=True)))
+    pairs = Relations(*(torch.cat(fields) for fields in zip(same, background, strict=True)))
     label, ratio = torch.cat([torch.ones(N), torch.zeros(N)]), log_likelihood_ratio(pairs)
     assert log_loss(label, torch.sigmoid(ratio)) == pytest.approx(0.180, abs=0.003)
     assert roc_auc_score(label, ratio) == pytest.approx(0.978, abs=0.001)
     found = [information(cue, label) for cue in [*cues(pairs).values(), ratio]]
     assert found == pytest.approx([0.388, 0.289, 0.370, 0.084, 0.740], abs=0.004)
+
+
+# a world of pairs
+def test_members_describe_themselves_in_a_common_frame():
+    """Whoever relates the two members again gets the distribution of pairs back."""
+    pairs = law.sample(N, seeded(7))
+    x, y, cos, sin, contrast = pairs.first.double().T
+    fits(x, uniform(-4, 8).cdf)
+    fits(y, uniform(-4, 8).cdf)
+    fits(torch.atan2(sin, cos), uniform(-math.pi, 2 * math.pi).cdf)
+    fits(contrast, norm.cdf)
+    assert torch.corrcoef(pairs.first.T).fill_diagonal_(0).abs().max() < 4.5 / math.sqrt(N)
+    seen = double(law.relate(pairs.first, pairs.second))
+    whole, bend, turn = gamma(4, scale=0.4), vonmises(8), vonmises(12)
+    fits(seen.distance, lambda d: (whole.cdf(d) - whole.cdf(0.5)) / (whole.cdf(5) - whole.cdf(0.5)))
+    fits(seen.azimuth, lambda a: (bend.cdf(a) + bend.cdf(a - math.pi) + 0.5) / 2)
+    fits(folded(seen.turn - 2 * seen.azimuth), turn.cdf)
+    fits((seen.contrast_2 - 0.6 * seen.contrast_1) / 0.8, norm.cdf)
+
+
+def test_the_truth_is_the_first_member_s():
+    pairs = law.sample(50, seeded(8))
+    x, y, cos, sin, contrast = pairs.first.T
+    assert torch.equal(pairs.truth["position"], torch.stack([x, y], 1))
+    assert torch.equal(pairs.truth["orientation"], torch.stack([sin, cos], 1))
+    assert torch.equal(pairs.truth["contrast"], contrast)
+    again = law.sample(50, seeded(8))
+    assert torch.equal(again.first, pairs.first) and torch.equal(again.second, pairs.second)
+
+
+def test_relate_is_between_row_by_row():
+    pairs = law.sample(50, seeded(9))
+    seen = law.relate(pairs.first, pairs.second)
+    for i in range(50):
+        places, contrasts = torch.stack([pairs.first[i], pairs.second[i]])[:, [0, 1, 4]].split([2, 1], 1)
+        doubled = [torch.atan2(of[i, 3], of[i, 2]) for of in (pairs.first, pairs.second)]
+        wanted = law.between(places, torch.stack(doubled) / 2, contrasts[:, 0])
+        for field, other in zip(seen, wanted, strict=True):
+            torch.testing.assert_close(field[i], other[0, 1])
+
+
+def test_shuffled_members_are_independent():
+    pairs = law.sample(N, seeded(10)).shuffled(seeded(11))
+    columns = torch.cat([pairs.first.T, pairs.second.T]).double()
+    assert torch.corrcoef(columns)[:5, 5:].abs().max() < 4.5 / math.sqrt(N)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: law.sample(0, seeded()), "^n: wanted a whole number ≥ 1"),
+        (lambda: law.sample(2, 0), "^generator: wanted Generator, got 0"),
+        (lambda: law.sample_pairs(2, True, None), "^generator: wanted Generator, got None"),
+        (lambda: law.relate(torch.zeros(2, 5), torch.zeros(3, 5)), "^second: wanted Float.* where n = 2"),
+        (lambda: law.relate(torch.zeros(2, 6), torch.zeros(2, 6)), "^first: wanted Float"),
+        (lambda: law.between(torch.zeros(0, 2), torch.zeros(0)), "^places: wanted at least one element"),
+        (lambda: law.cues(Relations(*torch.zeros(5, 0))), "^distance: wanted at least one pair"),
+        (lambda: swapped(torch.zeros(3)), "^pairs: wanted Relations"),
+    ],
+)
+def test_bad_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 # what it must not depend on
@@ -189,7 +252,7 @@ def test_only_the_azimuth_knows_which_element_is_first(same):
 def test_swapped_is_between_the_other_way_round():
     """But for the azimuth's front and back, which elements do not have."""
     pairs, apart = between(*elements()), ~torch.eye(40, dtype=torch.bool)
-    for found, wanted in ((swapped(pairs), Pairs(*(field.T for field in pairs))), (swapped(swapped(pairs)), pairs)):
+    for found, wanted in ((swapped(pairs), Relations(*(field.T for field in pairs))), (swapped(swapped(pairs)), pairs)):
         assert folded(found.azimuth - wanted.azimuth)[apart].abs().max() < 1e-12
         for name in ("distance", "turn", "contrast_1", "contrast_2"):
             torch.testing.assert_close(getattr(found, name)[apart], getattr(wanted, name)[apart])
@@ -225,7 +288,7 @@ def test_features_say_it_all():
 
 
 def test_another_law_is_as_exact():
-    other = Contours(bend=0.5, turn=300.0, shape=9.0, mean=2.0, smallest=0.2, largest=3.0, correlation=-0.9)
+    other = Contours(kappa_bend=0.5, kappa_turn=300.0, shape=9.0, mean=2.0, smallest=0.2, largest=3.0, correlation=-0.9)
     assert other.log_likelihood_ratio(other.sample_pairs(1000, True, seeded())).mean() > 2
     for ratio in other.cues(other.sample_pairs(N, False, seeded())).values():
         ratio = ratio.double().exp()
@@ -242,8 +305,8 @@ def test_another_law_is_as_exact():
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        ({"bend": 0.0}, "bend"),
-        ({"turn": math.inf}, "turn"),
+        ({"kappa_bend": 0.0}, "kappa_bend"),
+        ({"kappa_turn": math.inf}, "kappa_turn"),
         ({"shape": math.nan}, "shape"),
         ({"mean": 0.3}, "smallest, mean, largest"),
         ({"smallest": 0.0}, "smallest, mean, largest"),
@@ -259,11 +322,11 @@ def test_a_law_out_of_range_is_named(settings, name):
 @pytest.mark.parametrize(
     ("n", "same", "error", "message"),
     [
-        (0, True, ValueError, "n: wanted at least one"),
-        (3, 1.5, ValueError, "same: wanted a probability"),
-        (3, math.nan, ValueError, "same: wanted a probability"),
+        (0, True, ValueError, "n: wanted a whole number ≥ 1, got 0"),
+        (3, 1.5, ValueError, "same: wanted a number from 0 to 1"),
+        (3, math.nan, ValueError, "same: wanted a number from 0 to 1"),
         (3, torch.ones(4, dtype=torch.bool), ValueError, r"same: wanted shape \(3,\), got \(4,\)"),
-        (3, torch.ones(3), TypeError, "same: wanted a tensor of booleans"),
+        (3, torch.ones(3), TypeError, "same: wanted a number from 0 to 1 or Bool"),
     ],
 )
 def test_bad_draws_are_named(n, same, error, message):
@@ -292,7 +355,6 @@ def test_bad_pairs_are_named(function, name, value, error):
     ("name", "value", "error"),
     [
         ("places", torch.zeros(3, 3), ValueError),
-        ("places", torch.zeros(0, 2), ValueError),
         ("orientations", torch.zeros(2), ValueError),
         ("orientations", torch.zeros(3).long(), TypeError),
         ("contrasts", torch.full((3,), math.nan), ValueError),

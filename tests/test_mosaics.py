@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import chisquare, kstest, norm
 
-from hssl.worlds.mosaics import SIDES, _bars, ceiling, sample
+from hssl.worlds.mosaics import SIDES, BarGrids, _bars, ceiling, sample
 
 
 def seeded(seed=0):
@@ -31,7 +31,15 @@ def scene_means():
 
 
 def wrapped_pdf(angle, jitter):
-    return sum(norm.pdf(angle + k * math.pi, scale=jitter) for k in range(-12, 13))
+    return sum(norm.pdf(angle + k * math.pi, scale=jitter) for k in range(-3, 4))  # further turns by π add nothing
+
+
+def fitted(patches):
+    """Orientation of bars, the form's trace, and its linear terms, by a fit to each patch, shape (…, 64)."""
+    y, x = torch.cartesian_prod(*[torch.linspace(-1, 1, 8, dtype=torch.float64)] * 2).T
+    terms = torch.stack([x**2, x * y, y**2, x, y, torch.ones(64)], -1)
+    xx, xy, yy, by_x, by_y, _ = (patches.double().log() @ torch.linalg.pinv(terms).T * -(2 * 0.22**2)).unbind(-1)
+    return torch.atan2(-xy, yy - xx) / 2, xx + yy, by_x, by_y
 
 
 # pictures
@@ -49,11 +57,8 @@ def test_bars_lie_as_they_are_said_to():
     """The logarithm of a bar is −(x sin θ − y cos θ + shift)² / (2 · 0.22²): a quadratic form, fitted to each patch."""
     drawn = sample(500, 0.0, seeded(), noise=0.0, jitter=1.0)
     patches = drawn.pictures[:, 0].unfold(1, 8, 8).unfold(2, 8, 8).flatten(3)  # (n, 4, 4, 64), row by row
-    y, x = torch.cartesian_prod(*[torch.linspace(-1, 1, 8, dtype=torch.float64)] * 2).T
-    terms = torch.stack([x**2, x * y, y**2, x, y, torch.ones(64)], -1)
-    xx, xy, yy, by_x, by_y, _ = (patches.double().log() @ torch.linalg.pinv(terms).T * -(2 * 0.22**2)).unbind(-1)
-    torch.testing.assert_close(xx + yy, torch.ones(500, 4, 4).double(), atol=1e-3, rtol=0)
-    found = torch.atan2(-xy, yy - xx) / 2
+    found, trace, by_x, by_y = fitted(patches)
+    torch.testing.assert_close(trace, torch.ones(500, 4, 4).double(), atol=1e-3, rtol=0)
     assert folded(found - drawn.orientations).abs().max() < 1e-3
     shifts = (by_x * found.sin() - by_y * found.cos()) / 2
     assert kstest(shifts.flatten(), norm(scale=0.3).cdf).pvalue > 0.01
@@ -113,6 +118,60 @@ def test_tints_are_normal_and_independent_of_all():
     columns = torch.cat([drawn.tints.flatten(1).T, scene, (2 * drawn.orientations).sin().flatten(1).T])
     found = torch.corrcoef(columns.double())[:12].fill_diagonal_(0)
     assert found.abs().max() < 4.5 / math.sqrt(20_000)  # of 12 tints with each other, scenes and bars
+
+
+# a world of pairs
+def test_a_pair_is_a_patch_and_its_right_or_lower_neighbour_in_one_cell():
+    """Without jitter the two bars are a quarter radian apart, rising or falling by the scene."""
+    pairs = BarGrids(0.0, jitter=0.0, noise=0.0).sample(4000, seeded(1))
+    first, second = (fitted(member[:, 0].flatten(1))[0] for member in (pairs.first, pairs.second))
+    scene = pairs.truth["scene"]
+    assert (folded(second - first) - 0.25 * (2 * (scene % 2) - 1)).abs().max() < 1e-3
+    torch.testing.assert_close(
+        torch.stack([(2 * first).sin(), (2 * first).cos()], 1).float(), pairs.truth["orientation"]
+    )
+    means = torch.tensor(scene_means())[scene]  # (n, 4, 4)
+    sums = torch.stack([folded(means[:, d - d // 2, d // 2] - first).abs() < 0.01 for d in range(7)]).sum(1)
+    assert chisquare(sums[:6], 4000 * np.array([1, 1, 2, 2, 1, 1]) / 8).pvalue > 0.001 and not sums[6]
+    assert chisquare(torch.bincount(scene, minlength=8)).pvalue > 0.001
+
+
+@pytest.mark.parametrize("scope", SIDES)
+def test_a_pair_shares_its_tint_unless_each_patch_has_its_own(scope):
+    pairs = BarGrids(1.5, scope, noise=0.0).sample(500, seeded(2))
+    tint = pairs.truth["tint"][:, :, None, None]
+    off = [(member - tint).var(1).amax((1, 2)) for member in (pairs.first, pairs.second)]  # bars are grey
+    assert off[0].max() < 1e-9
+    assert off[1].min() > 1e-6 if scope == "patch" else off[1].max() < 1e-9
+    assert kstest(pairs.truth["tint"].flatten(), norm(scale=1.5).cdf).pvalue > 0.001
+
+
+def test_pairs_have_the_noise_and_the_jitter_of_their_world():
+    noisy, still = (BarGrids(0.0, noise=noise).sample(500, seeded(3)) for noise in (0.4, 0.0))
+    assert kstest((noisy.first - still.first).flatten()[::20], norm(scale=0.4).cdf).pvalue > 0.001
+    loose, stiff = (BarGrids(0.0, jitter=jitter).sample(5000, seeded(3)) for jitter in (0.5, 0.0))
+    angle, straight = (torch.atan2(*of.truth["orientation"].T) / 2 for of in (loose, stiff))
+    assert folded(angle - straight).std().item() == pytest.approx(0.5, rel=0.05)
+    again = BarGrids(0.0, noise=0.4).sample(500, seeded(3))
+    assert torch.equal(again.first, noisy.first) and torch.equal(again.second, noisy.second)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BarGrids(-1.0), "^tint: wanted a finite number ≥ 0"),
+        (lambda: BarGrids(1.0, noise=math.inf), "^noise: wanted a finite number ≥ 0"),
+        (lambda: BarGrids(1.0, jitter=math.nan), "^jitter: wanted a finite number ≥ 0"),
+        (lambda: BarGrids(1.0, "row"), "^scope: wanted one of patch, cell, picture; got 'row'"),
+        (lambda: BarGrids(1.0).sample(0, seeded()), "^n: wanted a whole number ≥ 1"),
+        (lambda: BarGrids(1.0).sample(1, 0), "^generator: wanted Generator, got 0"),
+        (lambda: sample(1, 0.5, None), "^generator: wanted Generator, got None"),
+        (lambda: ceiling(1, None), "^generator: wanted Generator, got None"),
+    ],
+)
+def test_bad_settings_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 # ceilings
@@ -183,12 +242,12 @@ def test_ceilings_without_and_with_overwhelming_jitter():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n": 0}, "n: wanted at least one picture, got 0"),
+        ({"n": 0}, "n: wanted a whole number ≥ 1, got 0"),
         ({"tint": -1.0}, "tint: wanted a finite number"),
         ({"tint": math.nan}, "tint: wanted a finite number"),
         ({"jitter": math.inf}, "jitter: wanted a finite number"),
         ({"noise": -0.1}, "noise: wanted a finite number"),
-        ({"scope": "row"}, "scope: wanted one of patch, cell, picture, got 'row'"),
+        ({"scope": "row"}, "scope: wanted one of patch, cell, picture; got 'row'"),
     ],
 )
 def test_bad_pictures_are_named(change, message):
@@ -199,10 +258,10 @@ def test_bad_pictures_are_named(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n": 0}, "n: wanted at least one picture, got 0"),
-        ({"of": "row"}, "of: wanted one of patch, cell, picture, got 'row'"),
-        ({"target": "sign"}, "target: wanted 'scene' or 'base', got 'sign'"),
-        ({"jitter": 0.0}, "jitter: wanted a number > 0, got 0"),
+        ({"n": 0}, "n: wanted a whole number ≥ 1, got 0"),
+        ({"of": "row"}, "of: wanted one of patch, cell, picture; got 'row'"),
+        ({"target": "sign"}, "target: wanted one of scene, base; got 'sign'"),
+        ({"jitter": 0.0}, "jitter: wanted a finite number > 0, got 0"),
         ({"jitter": -1.0}, "jitter: wanted a finite number"),
     ],
 )

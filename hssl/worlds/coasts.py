@@ -1,6 +1,6 @@
-"""Pictures of two regions and the boundary that wanders between them: sharp or diffuse, of pure or of tinged colour.
+"""Images of two regions and the boundary that wanders between them: sharp or diffuse, of pure or of tinged colour.
 
-Where the boundary is, and which way it runs there, is known everywhere; cutting the patches is left to `patches`.
+Where the boundary is, and which way it runs there, is known everywhere; cutting the windows is left to `patches`.
 """
 
 import math
@@ -9,25 +9,32 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hssl import patches
+from hssl.checks import Count, checked
+from hssl.pairs import Pairs, View
 from hssl.worlds.scenes.shading import hue_to_rgb
-from hssl.worlds.textures import Dial, Latents, Texture, numbers_of
+from hssl.worlds.textures import Dial, Texture, TextureLatents, numbers_of
 
-WAVES = 12  #: plane waves that make the coast, and as many that make the tinge of either side
-LONGEST, SHORTEST = 1.6, 0.5  #: their wavelengths, picture widths
+WAVES = 12  #: plane waves that make the boundary, and as many that make the tinge of either side
+LONGEST, SHORTEST = 1.6, 0.5  #: their wavelengths, image widths
 
 
 class Boundary(NamedTuple):
-    """Where the boundary of a coast is, pixel by pixel; shapes (n, size, size)."""
+    """Where the boundary is, pixel by pixel; shapes (n, size, size)."""
 
-    distance: Tensor  #: to the boundary, picture widths, to first order; positive on land
+    distance: Tensor  #: to the boundary, image widths, to first order; positive on land
     orientation: Tensor  #: of the boundary that is nearest, radians in [0, π): 0 is level
 
 
-def boundary(latents: Latents, size: int = 64) -> Boundary:
-    """Distance and orientation of the boundary at every pixel of a coast.
+@checked
+def boundary(latents: TextureLatents, size: int = 64) -> Boundary:
+    """Distance and orientation of the boundary at every pixel of images of `coast`.
 
     Raises:
         ValueError: as `coast.render`.
+
+    >>> boundary(coast.sample_latents(3, g), 32).distance.shape
+    torch.Size([3, 32, 32])
     """
     coast.check(latents, size)
     at = (torch.arange(size, device=latents.values.device) + 0.5) / size - 0.5
@@ -36,22 +43,33 @@ def boundary(latents: Latents, size: int = 64) -> Boundary:
     return Boundary(distance, torch.atan2(dx, -dy) % math.pi)
 
 
-class Windows(NamedTuple):
-    """Two windows on the boundary of each coast, which do not overlap."""
+class BoundaryWindows(NamedTuple):
+    """Two windows on the boundary of each image, which do not overlap."""
 
-    rows: Tensor  #: shape (m,), which coast; a coast whose boundary is too short for two has none
+    rows: Tensor  #: shape (m,), which image; one whose boundary is too short for two windows has none
     corners: Tensor  #: shape (m, 2, 2): row and column of the upper left pixel of either
     orientation: Tensor  #: shape (m, 2), radians in [0, π): of the boundary in the middle of either
 
 
-def shore_windows(latents: Latents, size: int, window: int, generator: torch.Generator) -> Windows:
-    """Choose two windows, `window` pixels wide, whose middle lies on the boundary, for every coast of `size` pixels.
+@checked
+def shore_windows(latents: TextureLatents, size: int, window: int, generator: torch.Generator) -> BoundaryWindows:
+    """Choose two windows, `window` pixels wide, whose middle lies on the boundary, in every image of `size` pixels.
 
     Raises:
-        ValueError: a window that is odd, or below 4, or too large to stand beside another; no coast has room for two.
+        ValueError: a window that is odd, or below 4, or too large to stand beside another; no image has room for two.
+
+    >>> found = shore_windows(coast.sample_latents(20, g), 64, 16, g)
+    >>> ((found.corners[:, 0] - found.corners[:, 1]).abs().amax(1) >= 16).all().item()
+    True
     """
-    if window < 4 or window % 2 or 2 * window > size:
-        raise ValueError(f"window: wanted an even number from 4 to {size // 2}, got {window}")
+    _check(size, window)
+    found = _windows(latents, size, window, generator)
+    if not len(found.rows):
+        raise ValueError("latents: no boundary is long enough for two windows; draw more images or smaller windows")
+    return found
+
+
+def _windows(latents: TextureLatents, size: int, window: int, generator: torch.Generator) -> BoundaryWindows:
     distance, orientation = boundary(latents, size)
     half, at = window // 2, torch.arange(size, device=distance.device)
     inner = (at >= half) & (at <= size - half)
@@ -60,17 +78,71 @@ def shore_windows(latents: Latents, size: int, window: int, generator: torch.Gen
     first = _choose(on[rows], generator)
     far = torch.maximum((at[:, None] - first[:, 0, None, None]).abs(), (at - first[:, 1, None, None]).abs()) >= window
     room = (on[rows] & far).flatten(1).any(1)
-    if not room.any():
-        raise ValueError("latents: no boundary is long enough for two windows; draw more coasts or smaller windows")
     rows, first = rows[room], first[room]
     middles = torch.stack([first, _choose(on[rows] & far[room], generator)], 1)
-    return Windows(rows, middles - half, orientation[rows[:, None], middles[..., 0], middles[..., 1]])
+    return BoundaryWindows(rows, middles - half, orientation[rows[:, None], middles[..., 0], middles[..., 1]])
+
+
+def _check(size: int, window: int) -> None:
+    if not 8 <= size <= 1024 or window < 4 or window % 2 or 2 * window > size:
+        raise ValueError(
+            f"size, window: wanted 8 to 1024 pixels, and an even number from 4 to half of that; got {size}, {window}"
+        )
 
 
 def _choose(where: Tensor, generator: torch.Generator) -> Tensor:
     """Row and column, shape (m, 2), of one of the true pixels of each of m masks, each equally likely."""
     chosen = torch.multinomial(where.flatten(1).float(), 1, generator=generator)[:, 0]
     return torch.stack([chosen // where.shape[2], chosen % where.shape[2]], 1)
+
+
+class Boundaries:
+    """Pairs of windows on the boundary of one image: they share its width, its tinge and both hues, not its direction.
+
+    Args:
+        size: side length of the images, 8 to 1024 pixels. window: of the windows, even, from 4 to half of that.
+        views: called with windows and a generator, for either member separately; None leaves the windows as they are.
+    Raises:
+        ValueError: a size out of range.
+
+    >>> pairs = Boundaries().sample(4, g)
+    >>> pairs.first.shape, list(pairs.truth)
+    (torch.Size([4, 3, 16, 16]), ['width', 'tinge', 'hue_land', 'hue_water', 'orientation'])
+    """
+
+    @checked
+    def __init__(self, *, size: int = 64, window: int = 16, views: View | None = None):
+        _check(size, window)
+        self.size, self.window, self.views = size, window, views
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """Draw n pairs, each of an image of its own; an image without room for two windows is replaced.
+
+        Returns:
+            Members of shape (n, 3, window, window), in [0, 1] but for the views; the truth is `coast.targets`, and the
+            "orientation" of the boundary in the first window: sine and cosine of twice the angle, shape (n, 2).
+        Raises:
+            ArgumentError: n < 1.
+        """
+        kept, left = [], n
+        while left:
+            latents = coast.sample_latents(left, generator)
+            rows, corners, orientation = _windows(latents, self.size, self.window, generator)
+            kept.append((latents.values[rows], latents.seeds[rows], corners, orientation))
+            left -= len(rows)
+        values, seeds, corners, orientation = map(torch.cat, zip(*kept, strict=True))
+        latents, rows, twice = (
+            TextureLatents(values, seeds),
+            torch.arange(n, device=seeds.device),
+            2 * orientation[:, 0],
+        )
+        images = coast.render(latents, self.size)
+        first, second = (patches.cut(images, rows, corners[:, which], self.window) for which in (0, 1))
+        if self.views is not None:
+            first, second = self.views(first, generator), self.views(second, generator)
+        along = torch.stack([twice.sin(), twice.cos()], 1)
+        return Pairs(first, second, coast.targets(latents) | {"orientation": along})
 
 
 def draw_coast(dials, seeds, x, y):
@@ -88,7 +160,7 @@ def draw_coast(dials, seeds, x, y):
 
 
 def _draw(seeds: Tensor) -> Tensor:
-    """Direction, length and phase, each uniform in [0, 1), of all waves: of the shore and of either side's tinge."""
+    """Direction, length and phase, each uniform in [0, 1), of all waves: of the boundary and of either side's tinge."""
     return numbers_of(seeds, (3, 3, WAVES), normal=False)
 
 
@@ -108,7 +180,8 @@ def _waves(draws: Tensor, x: Tensor, y: Tensor, *, shortest: float, longest: flo
     across = torch.exp(1j * kx * x[0])  # (n, waves, w)
     down = torch.exp(1j * (ky * y[:, 0] + 2 * math.pi * phase)) * (2 / WAVES) ** 0.5  # (n, waves, h)
     rows = torch.cat([down, 1j * kx * down, 1j * ky * down], 2)  # the waves and their two slopes
-    return (rows.mT @ across).imag.chunk(3, 1)
+    value, dx, dy = (rows.mT @ across).imag.chunk(3, 1)
+    return value, dx, dy
 
 
 #: Width of the boundary, how far the hues of either side stray, and a warm and a cold hue.

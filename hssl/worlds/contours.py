@@ -10,18 +10,23 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-ENTRIES, REACH = 8192, 6.0  # cells of a table of deviates, over ± so many standard deviations
+from hssl.checks import Count, Fraction, checked, finite
+from hssl.pairs import Pairs
+
+ENTRIES, LARGEST_DEVIATE = 8192, 6.0  # cells of a table of deviates, over ± so many standard deviations
+FIELD = 8.0  #: side length of the square in which the first elements of `Contours.sample` lie, in units of distance
 
 
-class Pairs(NamedTuple):
-    """Pairs of elements; the second as seen from the first. All fields have one shape, (n,) if sampled.
+class Relations(NamedTuple):
+    """How the second of two elements lies, as seen from the first. All fields have one shape, (n,) if sampled.
 
     Elements have no front and back, so that turning either by π changes nothing. Angles run from x towards y.
     """
 
-    distance: Tensor  #: > 0, in units of the law
+    distance: Tensor  #: > 0, in units of the model
     azimuth: Tensor  #: φ: direction of the second from the first's orientation, in radians, in [−π, π)
     turn: Tensor  #: ψ: orientation of the second from that of the first, in radians, in [0, π)
     contrast_1: Tensor  #: of the first, standard normal
@@ -30,28 +35,32 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Contours:
-    """The law of pairs on one contour, and that of the background.
+    """The distribution of pairs on one contour, and that in the background. A world: `sample` gives pairs.
 
     On one contour, distance is gamma distributed, cut to a range. The contour bends by β on its way to the second
     element, β ~ von Mises; so φ = β, or β + π with probability ½, and ψ = 2β + ω, ω ~ von Mises: on a common circle
     but for ω. Contrasts are correlated. In the background the second lies anywhere in the ring between the
     smallest and the largest distance, with any orientation, and contrasts are independent.
 
-    The bend is the one at the first element; at the second it is β + ω. So the law is not quite symmetric:
+    The bend is the one at the first element; at the second it is β + ω. So the distribution is not quite symmetric:
     seen from the second (`swapped`) a pair has another ratio, by its azimuth alone.
 
     Args:
-        bend, turn: concentrations of β and ω, in (0, 10000].
+        kappa_bend, kappa_turn: concentrations of β and ω, in (0, 10000].
         shape, mean: of the gamma distribution before it is cut; the shape in (0, 10000].
         smallest, largest: distances; the mean lies between them.
         correlation: of the contrasts, between −1 and 1.
     Raises:
         ValueError: a setting is out of range.
     Source: the forms are this book's; after Field, Hayes & Hess 1993 and Geisler et al. 2001.
+
+    >>> pairs = Contours().sample(4, g)
+    >>> pairs.first.shape, {name: tuple(of.shape) for name, of in pairs.truth.items()}
+    (torch.Size([4, 5]), {'position': (4, 2), 'orientation': (4, 2), 'contrast': (4,)})
     """
 
-    bend: float = 8.0
-    turn: float = 12.0
+    kappa_bend: float = 8.0
+    kappa_turn: float = 12.0
     shape: float = 4.0
     mean: float = 1.6
     smallest: float = 0.5
@@ -60,7 +69,7 @@ class Contours:
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if name in ("bend", "turn", "shape") and not 0 < value <= 10_000:
+            if name in ("kappa_bend", "kappa_turn", "shape") and not 0 < value <= 10_000:
                 raise ValueError(f"{name}: wanted a number in (0, 10000], got {value}")
         if not 0 < self.smallest < self.mean < self.largest < math.inf:
             raise ValueError(
@@ -70,23 +79,49 @@ class Contours:
         if not -1 < self.correlation < 1:
             raise ValueError(f"correlation: wanted a number between −1 and 1, got {self.correlation}")
 
-    def sample_pairs(self, n: int, same: bool | float | Tensor, generator: torch.Generator) -> Pairs:
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """Draw n pairs of elements on one contour, each described by itself, in a frame that both have in common.
+
+        The first lies anywhere in a square of side `FIELD` round the origin, with any orientation θ.
+
+        Returns:
+            Members of shape (n, 5): x, y, cos 2θ, sin 2θ and contrast; `relate` gives the pairs back as `Relations`.
+            The truth of the first: "position", shape (n, 2), "orientation", sine and cosine of 2θ, shape (n, 2), and
+            "contrast", shape (n,).
+        Raises:
+            ArgumentError: n < 1.
+        """
+        seen = self.sample_pairs(n, True, generator)
+        x, y, turned = torch.rand(3, n, generator=generator, device=generator.device)
+        position, orientation = FIELD * (torch.stack([x, y], 1) - 0.5), math.pi * turned
+        heading = orientation + seen.azimuth
+        other = position + seen.distance[:, None] * torch.stack([heading.cos(), heading.sin()], 1)
+        first = _describe(position, orientation, seen.contrast_1)
+        truth = {"position": position, "orientation": first[:, [3, 2]], "contrast": seen.contrast_1}
+        return Pairs(first, _describe(other, orientation + seen.turn, seen.contrast_2), truth)
+
+    @checked
+    def sample_pairs(self, n: Count, same: Fraction | Bool[Tensor, " n"], generator: torch.Generator) -> Relations:
         """Draw n pairs, fields of shape (n,), float32.
 
         Args:
             same: whether the two are on one contour: for all pairs, with that probability in each pair, or as
                 booleans of shape (n,).
         Raises:
-            ValueError: n < 1, a probability outside [0, 1], or booleans of another shape.
-            TypeError: `same` is a tensor of something else.
+            ArgumentError: n < 1, a probability outside [0, 1], or booleans of another shape.
+
+        >>> law.sample_pairs(3, 0.5, g).distance.shape
+        torch.Size([3])
         """
-        if n < 1:
-            raise ValueError(f"n: wanted at least one pair, got {n}")
-        same, device = _as_booleans(n, same, generator), generator.device
+        device = generator.device
+        same = same.to(device) if isinstance(same, Tensor) else torch.rand(n, generator=generator, device=device) < same
+        if len(same) != n:
+            raise ValueError(f"same: wanted shape ({n},), got {tuple(same.shape)}")
         normal = torch.randn(5, n, generator=generator, device=device)
         coin, *uniform = torch.rand(4, n, generator=generator, device=device)
         on, ring = self.on_contour(normal, coin < 0.5), self.largest**2 - self.smallest**2
-        return Pairs(
+        return Relations(
             torch.where(same, on.distance, (self.smallest**2 + ring * uniform[0]).sqrt().clamp_max(self.largest)),
             torch.where(same, on.azimuth, 2 * math.pi * (uniform[1] - 0.5)),
             torch.where(same, on.turn, math.pi * uniform[2]),
@@ -94,18 +129,22 @@ class Contours:
             torch.where(same, on.contrast_2, normal[4]),
         )
 
-    def on_contour(self, normal: Tensor, forwards: Tensor) -> Pairs:
+    @checked
+    def on_contour(self, normal: Float[Tensor, "5 n"], forwards: Bool[Tensor, " n"]) -> Relations:
         """The pairs on one contour that given deviates make, fields of shape (n,), float32.
 
         Args:
             normal: standard normal deviates, shape (5, n), float32, in the order: bend β, ω, distance, first contrast,
                 what the second contrast adds. Each quantity rises with its deviate.
             forwards: whether φ = β, and not β + π; shape (n,), bool.
+
+        >>> law.on_contour(torch.zeros(5, 1), torch.tensor([True])).azimuth.abs().item() < 1e-6
+        True
         """
         distances, bends, turns = _tables(self, normal.device)
         bend, r = _look_up(bends, normal[0]), torch.tensor(self.correlation, device=normal.device)
         backwards = bend - torch.copysign(torch.full_like(bend, math.pi), bend)
-        return Pairs(
+        return Relations(
             _look_up(distances, normal[2]).clamp(self.smallest, self.largest),
             torch.where(forwards, bend, backwards),
             wrap(2 * bend + _look_up(turns, normal[1]), 0.0, math.pi),
@@ -113,7 +152,8 @@ class Contours:
             r * normal[3] + (1 - r**2).sqrt() * normal[4],
         )
 
-    def cues(self, pairs: Pairs) -> dict[str, Tensor]:
+    @checked
+    def cues(self, pairs: Relations) -> dict[str, Tensor]:
         """What each cue adds to the log-likelihood ratio, in nats, in the shape and precision of the pairs.
 
         proximity: log p(d) − log 2d / (d₁² − d₀²). azimuth: log cosh(κ cos φ) − log I₀(κ), with κ of the bend.
@@ -121,10 +161,14 @@ class Contours:
         Beyond the largest distance proximity goes on by the same formula, though no pair of either kind is there.
 
         Raises:
-            TypeError: a field is no floating-point tensor.
-            ValueError: fields differ in shape or are empty, a value is not finite, or a distance ≤ 0.
+            ArgumentError: a field is no floating-point tensor, or of another shape than the others.
+            ValueError: fields are empty, a value is not finite, or a distance ≤ 0.
+
+        >>> aligned = law.relate(torch.tensor([[0.0, 0, 1, 0, 1]]), torch.tensor([[1.6, 0, 1, 0, 1]]))
+        >>> {name: cue.item() > 0 for name, cue in law.cues(aligned).items()}
+        {'proximity': True, 'azimuth': True, 'cocircular': True, 'luminance': True}
         """
-        check_pairs(pairs)
+        check_relations(pairs)
         d, azimuth, turn, c1, c2 = (field.double() for field in pairs)
         rate, r = self.shape / self.mean, self.correlation
         inside = _gamma_cdf(self.shape, rate * self.largest) - _gamma_cdf(self.shape, rate * self.smallest)
@@ -132,62 +176,106 @@ class Contours:
         ring = math.log((self.largest**2 - self.smallest**2) / 2)
         found = {
             "proximity": (self.shape - 2) * d.log() - rate * d + (scale + ring),
-            "azimuth": _axial(azimuth, self.bend),
-            "cocircular": _axial(turn - 2 * azimuth, self.turn),
+            "azimuth": _axial(azimuth, self.kappa_bend),
+            "cocircular": _axial(turn - 2 * azimuth, self.kappa_turn),
             "luminance": r * (2 * c1 * c2 - r * (c1**2 + c2**2)) / (2 * (1 - r**2)) - math.log(1 - r**2) / 2,
         }
         return {name: cue.to(pairs.distance.dtype) for name, cue in found.items()}
 
-    def log_likelihood_ratio(self, pairs: Pairs) -> Tensor:
+    def log_likelihood_ratio(self, pairs: Relations) -> Tensor:
         """log p(pair | one contour) − log p(pair | background), in nats: the sum of the cues.
 
         Shape, precision and errors are those of `cues`.
-        """
-        return sum(self.cues(pairs).values())
 
-    def between(self, places: Tensor, orientations: Tensor, contrasts: Tensor | None = None) -> Pairs:
+        >>> [law.log_likelihood_ratio(law.sample_pairs(1000, same, g)).mean().item() > 0 for same in (True, False)]
+        [True, False]
+        """
+        proximity, azimuth, cocircular, luminance = self.cues(pairs).values()
+        return proximity + azimuth + cocircular + luminance
+
+    @checked
+    def relate(self, first: Float[Tensor, "n 5"], second: Float[Tensor, "n 5"]) -> Relations:
+        """The second members of pairs as seen from the first, both as `sample` gives them; fields of shape (n,).
+
+        Distances below the smallest are set to it.
+
+        >>> beside = law.relate(torch.tensor([[0.0, 0, 1, 0, 0]]), torch.tensor([[0.0, 2, -1, 0, 0]]))
+        >>> [round(field.item(), 3) for field in beside[:3]]  # two away, at a right angle, and turned by another
+        [2.0, 1.571, 1.571]
+        """
+        one, other = (torch.atan2(member[:, 3], member[:, 2]) / 2 for member in (first, second))
+        return self._relate(second[:, :2] - first[:, :2], one, other, first[:, 4], second[:, 4])
+
+    @checked
+    def between(
+        self,
+        places: Float[Tensor, "m 2"],
+        orientations: Float[Tensor, " m"],
+        contrasts: Float[Tensor, " m"] | None = None,
+    ) -> Relations:
         """Every element as seen from every other: fields of shape (m, m), first element by row, second by column.
 
-        Distances below the law's smallest are set to it. The diagonal holds each element with itself: smallest
+        Distances below the smallest are set to it. The diagonal holds each element with itself: smallest
         distance, no azimuth and no turn; it is finite and means nothing.
 
         Args:
-            places: shape (m, 2), x and y in units of the law.
+            places: shape (m, 2), x and y in units of the model.
             orientations: shape (m,), in radians, from x towards y; any value.
             contrasts: shape (m,); None means 0, the mean, for all.
         Raises:
-            TypeError: an argument is no floating-point tensor.
-            ValueError: another shape, no element at all, or a value that is not finite.
+            ArgumentError: an argument of another shape or dtype.
+            ValueError: no element at all, or a value that is not finite.
+
+        >>> law.between(torch.randn(7, 2, generator=g), torch.zeros(7)).distance.shape
+        torch.Size([7, 7])
         """
-        m = len(places)
-        _check_tensor("places", places, (m, 2))
-        _check_tensor("orientations", orientations, (m,))
         contrasts = torch.zeros_like(orientations) if contrasts is None else contrasts
-        _check_tensor("contrasts", contrasts, (m,))
-        dx, dy = (places[None] - places[:, None]).unbind(-1)
-        itself = torch.eye(m, dtype=torch.bool, device=places.device)
-        azimuth = torch.atan2(dy, dx) - orientations[:, None]
-        return Pairs(
-            torch.hypot(dx, dy).clamp_min(self.smallest),
-            wrap(azimuth, -math.pi, math.pi).masked_fill(itself, 0.0),
-            wrap(orientations[None] - orientations[:, None], 0.0, math.pi),
-            contrasts[:, None].expand(m, m),
-            contrasts[None].expand(m, m),
+        finite(places=places, orientations=orientations, contrasts=contrasts)
+        if not len(places):
+            raise ValueError("places: wanted at least one element, got none")
+        itself = torch.eye(len(places), dtype=torch.bool, device=places.device)
+        alike = contrasts.expand(len(places), -1)
+        seen = self._relate(places[None] - places[:, None], orientations[:, None], orientations[None], alike.T, alike)
+        return seen._replace(azimuth=seen.azimuth.masked_fill(itself, 0.0))
+
+    def _relate(self, way: Tensor, first: Tensor, second: Tensor, contrast_1: Tensor, contrast_2: Tensor) -> Relations:
+        """By the way from the one to the other, shape (…, 2), the orientations and the contrasts of both."""
+        return Relations(
+            torch.hypot(way[..., 0], way[..., 1]).clamp_min(self.smallest),
+            wrap(torch.atan2(way[..., 1], way[..., 0]) - first, -math.pi, math.pi),
+            wrap(second - first, 0.0, math.pi),
+            contrast_1,
+            contrast_2,
         )
 
 
-def swapped(pairs: Pairs) -> Pairs:
-    """The same pairs, the first as seen from the second; its azimuth is known up to π, as no element has a front."""
+def _describe(position: Tensor, orientation: Tensor, contrast: Tensor) -> Tensor:
+    """An element by itself: x, y, cos 2θ, sin 2θ and contrast, shape (n, 5)."""
+    return torch.stack([*position.T, (2 * orientation).cos(), (2 * orientation).sin(), contrast], 1)
+
+
+@checked
+def swapped(pairs: Relations) -> Relations:
+    """The same pairs, the first as seen from the second; its azimuth is known up to π, as no element has a front.
+
+    >>> pairs = law.sample_pairs(5, True, g)
+    >>> torch.equal(swapped(pairs).contrast_1, pairs.contrast_2)
+    True
+    """
     azimuth = wrap(pairs.azimuth + math.pi - pairs.turn, -math.pi, math.pi)
-    return Pairs(pairs.distance, azimuth, wrap(-pairs.turn, 0.0, math.pi), pairs.contrast_2, pairs.contrast_1)
+    return Relations(pairs.distance, azimuth, wrap(-pairs.turn, 0.0, math.pi), pairs.contrast_2, pairs.contrast_1)
 
 
-def features(pairs: Pairs) -> Tensor:
+@checked
+def features(pairs: Relations) -> Tensor:
     """What a network is given: d cos φ, d sin φ, cos 2ψ, sin 2ψ, b₁, b₂; shape (n, 6), or (m, m, 6).
 
     Errors are those of `cues`.
+
+    >>> features(law.sample_pairs(5, True, g)).shape
+    torch.Size([5, 6])
     """
-    check_pairs(pairs)
+    check_relations(pairs)
     d, azimuth, turn, c1, c2 = pairs
     return torch.stack([d * azimuth.cos(), d * azimuth.sin(), (2 * turn).cos(), (2 * turn).sin(), c1, c2], -1)
 
@@ -197,19 +285,22 @@ def _tables(law: Contours, device: torch.device) -> tuple[Tensor, Tensor, Tensor
     """Distance, bend and turn ω, each as a rising function of a standard normal deviate."""
     d, rate = np.linspace(law.smallest, law.largest, 2**16 + 1), law.shape / law.mean
     angle = np.linspace(-math.pi, math.pi, 2**16 + 1)
-    logs = [(d, (law.shape - 1) * np.log(d) - rate * d)] + [(angle, k * np.cos(angle)) for k in (law.bend, law.turn)]
-    chance = torch.special.ndtr(torch.linspace(-REACH, REACH, ENTRIES + 1, dtype=torch.float64)).numpy()
+    logs = [(d, (law.shape - 1) * np.log(d) - rate * d)]
+    logs += [(angle, kappa * np.cos(angle)) for kappa in (law.kappa_bend, law.kappa_turn)]
+    normal = torch.linspace(-LARGEST_DEVIATE, LARGEST_DEVIATE, ENTRIES + 1, dtype=torch.float64)
+    chance = torch.special.ndtr(normal).numpy()
     tables = []
     for at, log_density in logs:
         density = np.exp(log_density - log_density.max())
         mass = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
         tables.append(torch.tensor(np.interp(chance, mass / mass[-1], at), dtype=torch.float32, device=device))
-    return tuple(tables)
+    distances, bends, turns = tables
+    return distances, bends, turns
 
 
 def _look_up(table: Tensor, normal: Tensor) -> Tensor:
     """The table's function of standard normal deviates, by linear interpolation, shape (n,)."""
-    place = ((normal + REACH) * (ENTRIES / (2 * REACH))).clamp(0, ENTRIES - 0.01)
+    place = ((normal + LARGEST_DEVIATE) * (ENTRIES / (2 * LARGEST_DEVIATE))).clamp(0, ENTRIES - 0.01)
     cell = place.int()
     return torch.lerp(table.index_select(0, cell), table.index_select(0, cell + 1), place - cell)
 
@@ -226,40 +317,35 @@ def _gamma_cdf(shape: float, x: float) -> float:
 
 
 def wrap(angle: Tensor, low: float, high: float) -> Tensor:
-    """Into [low, high), also where rounding would give the upper end."""
+    """Into [low, high), also where rounding would give the upper end.
+
+    >>> wrap(torch.tensor([-0.5, 1.0, 2.5]), 0.0, 1.0)
+    tensor([0.5000, 0.0000, 0.5000])
+    """
     angle = torch.remainder(angle - low, high - low) + low
     return angle.masked_fill_(angle >= high, low)
 
 
-def _as_booleans(n: int, same: bool | float | Tensor, generator: torch.Generator) -> Tensor:
-    if isinstance(same, Tensor):
-        if same.dtype != torch.bool:
-            raise TypeError(f"same: wanted a tensor of booleans, got {same.dtype}")
-        if same.shape != (n,):
-            raise ValueError(f"same: wanted shape ({n},), got {tuple(same.shape)}")
-        return same.to(generator.device)
-    if not 0 <= same <= 1:
-        raise ValueError(f"same: wanted a probability in [0, 1], got {same}")
-    return torch.rand(n, generator=generator, device=generator.device) < same
+@checked
+def _check(
+    distance: Float[Tensor, "*pairs"],
+    azimuth: Float[Tensor, "*pairs"],
+    turn: Float[Tensor, "*pairs"],
+    contrast_1: Float[Tensor, "*pairs"],
+    contrast_2: Float[Tensor, "*pairs"],
+) -> None:
+    if not distance.numel():
+        raise ValueError("distance: wanted at least one pair, got none")
 
 
-def check_pairs(pairs: Pairs) -> None:
+def check_relations(pairs: Relations) -> None:
     """Raise what `Contours.cues` says of bad pairs."""
-    for name, value in zip(Pairs._fields, pairs, strict=True):
-        _check_tensor(name, value, getattr(pairs.distance, "shape", ()))
+    _check(*pairs)
+    finite(**pairs._asdict())
     if not (pairs.distance > 0).all():
         raise ValueError(f"distance: wanted distances > 0, got {pairs.distance.min().item()}")
 
 
-def _check_tensor(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    if not (isinstance(value, Tensor) and value.is_floating_point()):
-        raise TypeError(f"{name}: wanted a floating-point tensor, got {getattr(value, 'dtype', type(value))}")
-    if value.shape != shape or not value.numel():
-        raise ValueError(f"{name}: wanted shape {tuple(shape)}, not empty, got {tuple(value.shape)}")
-    if not torch.isfinite(value).all():
-        raise ValueError(f"{name}: there are values that are not finite")
-
-
-#: The law that the book uses, and its functions.
+#: The model that the book uses, and its functions.
 law = Contours()
 sample_pairs, cues, log_likelihood_ratio, between = law.sample_pairs, law.cues, law.log_likelihood_ratio, law.between

@@ -1,6 +1,6 @@
-"""Pictures of 4 × 4 patches whose bars tell of one scene, and tints that neighbours share whatever the scene.
+"""Images of 4 × 4 patches whose bars depend on one scene, and tints that neighbours share whatever the scene.
 
-Which patches are a pair, and of what level, is left to `patches` and `pairing`.
+Which patches are a pair, and of what level, is left to `patches` and `pairing`; `BarGrids` pairs those of one cell.
 Taught in: joint_incremental, "The phase diagram".
 """
 
@@ -10,17 +10,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hssl import patches
+from hssl.checks import Count, NonNegative, Positive, checked, one_of
+from hssl.pairs import Pairs
 from hssl.worlds.contours import wrap
 
-GRID, PATCH = 4, 8  # patches along a picture, pixels along a patch
-SIDES = {"patch": 4, "cell": 2, "picture": 1}  # how many of each lie along a picture
+GRID, PATCH = 4, 8  # patches along an image, pixels along a patch
+SIDES = {"patch": 4, "cell": 2, "picture": 1}  # how many of each lie along an image
 BASES = 4  # base orientations, π / 4 apart; with the sign of the curvature they make eight scenes
 CURVATURE = 0.5  # radians, by which orientation changes over a unit of position
-WIDTH, SHIFT = 0.22, 0.3  # of a bar's profile, and of its place across itself: standard deviations; a patch spans ± 1
+WIDTH, SHIFT = (
+    0.22,
+    0.3,
+)  # of a bar's profile, and of its position across itself: standard deviations; a patch spans ± 1
 
 
 class Mosaics(NamedTuple):
-    """A batch of pictures; rows belong together."""
+    """A batch of images; rows belong together."""
 
     pictures: Tensor  #: shape (n, 3, 32, 32), float32; a bar adds 1 along its ridge, and nothing is cut to a range
     scenes: Tensor  #: shape (n,), int64, 0 to 7: 2 · base, and 1 more where orientation rises along the diagonal
@@ -28,13 +34,61 @@ class Mosaics(NamedTuple):
     tints: Tensor  #: what is added to red, green and blue, shape (n, side, side, 3), side = 4, 2 or 1 by scope
 
 
-def sample(
-    n: int, tint: float, generator: torch.Generator, *, scope: str = "cell", jitter: float = 0.25, noise: float = 0.15
-) -> Mosaics:
-    """Draw n pictures, all eight scenes alike.
+class BarGrids:
+    """Pairs of neighbouring patches of one cell: they share the scene, and the tint unless each patch has its own.
 
-    A patch in row r and column c shows a bar of orientation base · π/4 ± ½ (r + c − 3) / 2, and jitter. Tints know
-    nothing of the scene. Red, green and blue have tints and noise of their own.
+    Args:
+        tint, scope, jitter, noise: as in `sample`.
+    Raises:
+        ArgumentError: a standard deviation that is negative or not finite. ValueError: an unknown scope.
+
+    >>> pairs = BarGrids(1.5).sample(4, g)
+    >>> pairs.first.shape, {name: tuple(of.shape) for name, of in pairs.truth.items()}
+    (torch.Size([4, 3, 8, 8]), {'scene': (4,), 'orientation': (4, 2), 'tint': (4, 3)})
+    """
+
+    @checked
+    def __init__(
+        self, tint: NonNegative, scope: str = "cell", *, jitter: NonNegative = 0.25, noise: NonNegative = 0.15
+    ):
+        one_of("scope", scope, SIDES)
+        self.tint, self.scope, self.jitter, self.noise = tint, scope, jitter, noise
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """Draw n pairs, one of each of n images: the second patch lies to the right of the first, or below it.
+
+        Returns:
+            Members of shape (n, 3, 8, 8). The truth of the first: its "scene", 0 to 7, shape (n,); the "orientation"
+            of its bar, sine and cosine of twice the angle, shape (n, 2); and its "tint", shape (n, 3).
+        Raises:
+            ArgumentError: n < 1.
+        """
+        drawn = sample(n, self.tint, generator, scope=self.scope, jitter=self.jitter, noise=self.noise)
+        rows, cell = torch.arange(n, device=generator.device), torch.randint(4, (n,), **_chance(generator))
+        within = patches.draw_neighbours(torch.ones(n, 2, 2, dtype=torch.bool, device=generator.device), generator)
+        at = [2 * torch.stack([cell // 2, cell % 2], 1) + torch.stack([k // 2, k % 2], 1) for k in within]  # (n, 2)
+        first, second = (patches.cut(drawn.pictures, rows, PATCH * corner, PATCH) for corner in at)
+        (row, column), (above, before) = at[0].T, (at[0] * SIDES[self.scope] // GRID).T
+        twice = 2 * drawn.orientations[rows, row, column]
+        truth = {"scene": drawn.scenes, "orientation": torch.stack([twice.sin(), twice.cos()], 1)}
+        return Pairs(first, second, truth | {"tint": drawn.tints[rows, above, before]})
+
+
+@checked
+def sample(
+    n: Count,
+    tint: NonNegative,
+    generator: torch.Generator,
+    *,
+    scope: str = "cell",
+    jitter: NonNegative = 0.25,
+    noise: NonNegative = 0.15,
+) -> Mosaics:
+    """Draw n images, all eight scenes alike.
+
+    A patch in row r and column c shows a bar of orientation base · π/4 ± ½ (r + c − 3) / 2, and jitter. Tints are
+    independent of the scene. Red, green and blue have tints and noise of their own.
 
     Args:
         tint: standard deviation of the tints, ≥ 0.
@@ -42,9 +96,12 @@ def sample(
         jitter: standard deviation of a bar's orientation about its scene's, in radians, ≥ 0.
         noise: standard deviation of every pixel, ≥ 0.
     Raises:
-        ValueError: n < 1, an unknown scope, or a standard deviation that is negative or not finite.
+        ArgumentError: n < 1, or a standard deviation that is negative or not finite. ValueError: an unknown scope.
+
+    >>> sample(3, 0.5, g).pictures.shape
+    torch.Size([3, 3, 32, 32])
     """
-    _check(n, "scope", scope, tint=tint, jitter=jitter, noise=noise)
+    one_of("scope", scope, SIDES)
     side, edge, chance = SIDES[scope], GRID * PATCH // SIDES[scope], _chance(generator)
     scenes, orientations = _draw(n, jitter, generator)
     tints = tint * torch.randn(n, side, side, 3, **chance)
@@ -54,28 +111,29 @@ def sample(
     return Mosaics(pictures, scenes, wrap(orientations, 0.0, math.pi), tints)
 
 
+@checked
 def ceiling(
-    n: int, generator: torch.Generator, *, of: str = "cell", target: str = "scene", jitter: float = 0.25
+    n: Count, generator: torch.Generator, *, of: str = "cell", target: str = "scene", jitter: Positive = 0.25
 ) -> Tensor:
     """Best accuracy of an answer from the orientations of the bars in one window, known exactly, but only up to π.
 
-    Mean over n pictures of what the exact posterior gives the likeliest answer: the standard error is at most
+    Mean over n images of what the exact posterior gives the likeliest answer: the standard error is at most
     0.5 / √n. Whoever sees pixels has less, as a bar's orientation is then not known exactly.
 
     Args:
-        of: the window, whose place is known: "patch", "cell" or "picture".
+        of: the window, whose position is known: "patch", "cell" or "picture".
         target: what is asked for: the "scene", one of eight, or its "base", one of four.
         jitter: as in `sample`, but > 0.
     Returns:
-        Accuracy by place of the window, shape (side, side), side = 4, 2 or 1, float64.
+        Accuracy by position of the window, shape (side, side), side = 4, 2 or 1, float64.
     Raises:
-        ValueError: n < 1, an unknown window or target, or a jitter that is not > 0 and finite.
+        ArgumentError: n < 1, or a jitter that is not > 0 and finite. ValueError: an unknown window or target.
+
+    >>> ceiling(100, g, of="picture").item() > 0.99
+    True
     """
-    _check(n, "of", of, jitter=jitter)
-    if target not in ("scene", "base"):
-        raise ValueError(f"target: wanted 'scene' or 'base', got {target!r}")
-    if jitter == 0:
-        raise ValueError("jitter: wanted a number > 0, got 0")
+    one_of("of", of, SIDES)
+    one_of("target", target, ("scene", "base"))
     _, orientations = _draw(n, jitter, generator)
     away = wrap(orientations.double()[:, None] - _means(generator.device), 0.0, math.pi)  # (n, 8, 4, 4)
     reach = math.ceil(8 * jitter / math.pi) + 1  # further turns by π add nothing
@@ -113,13 +171,3 @@ def _bars(orientations: Tensor, shifts: Tensor) -> Tensor:
 
 def _chance(generator: torch.Generator) -> dict:
     return {"generator": generator, "device": generator.device}
-
-
-def _check(n: int, argument: str, window: str, **deviations: float) -> None:
-    if n < 1:
-        raise ValueError(f"n: wanted at least one picture, got {n}")
-    if window not in SIDES:
-        raise ValueError(f"{argument}: wanted one of {', '.join(SIDES)}, got {window!r}")
-    for name, value in deviations.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name}: wanted a finite number ≥ 0, got {value}")

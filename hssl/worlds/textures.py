@@ -1,6 +1,6 @@
-"""Images with no object: every dial is known, and none of them is the place or the kind of a thing.
+"""Images with no object: every factor of variation is known, and none of them is the position or the kind of a thing.
 
-What is resampled to make a pair is left to `augment`. The scene without its object is `scenes.render`'s.
+Transforms of the images themselves are left to `augment`. The scene without its object is `scenes.render`'s.
 """
 
 import math
@@ -8,61 +8,105 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from hssl.checks import Count, checked, one_of
+from hssl.pairs import Pairs, View
 from hssl.worlds.scenes.shading import hue_to_rgb
 
-LEAVES = 300  # at most, in a picture of dead leaves
+LEAVES = 300  # in an image of dead leaves
 HARMONICS = 5  # of a blob's outline
 
 
 class Dial(NamedTuple):
-    """What can be turned, between which values."""
+    """A factor of variation: its range and its unit."""
 
     low: float
     high: float
     unit: str
 
 
-class Latents(NamedTuple):
+class TextureLatents(NamedTuple):
     """A batch of textures; rows belong together."""
 
     values: Tensor  #: shape (n, dials), in the dials' units
-    seeds: Tensor  #: shape (n,), int64: what is random in a picture apart from its dials
+    seeds: Tensor  #: shape (n,), int64: of the random pattern, which is all that the dials do not say
 
 
 class Texture:
-    """A family of pictures with known dials.
+    """A family of images with known factors of variation.
 
     Args:
-        dials: by name, in the order of the columns of `Latents.values`.
+        dials: by name, in the order of the columns of `TextureLatents.values`.
         draw: called with the dials, shape (n, 1, 1) each, the seeds, and the pixels' x and y, shape (size, size),
-            in picture widths from the centre, y downwards; gives pictures, shape (n, 3, size, size).
+            in image widths from the centre, y downwards; gives images, shape (n, 3, size, size).
+
+    >>> def stripes(dials, seeds, x, y):
+    ...     wave = 0.5 + 0.5 * torch.sin(2 * torch.pi * dials["frequency"] * x)
+    ...     return wave[:, None].expand(-1, 3, -1, -1)
+    >>> striped = Texture({"frequency": Dial(2.0, 8.0, "a width")}, stripes)
+    >>> striped.render(striped.sample_latents(5, g), 16).shape
+    torch.Size([5, 3, 16, 16])
     """
 
     def __init__(self, dials: dict[str, Dial], draw: Callable[..., Tensor]):
         self.dials, self.draw = dials, draw
 
-    def sample_latents(self, n: int, generator: torch.Generator) -> Latents:
+    @checked
+    def sample_latents(self, n: Count, generator: torch.Generator) -> TextureLatents:
         """Draw n textures, every dial uniform and independent.
 
         Raises:
-            ValueError: n < 1.
+            ArgumentError: n < 1.
         Taught in: ood_limits, "The worlds".
+
+        >>> noise.sample_latents(4, g).values.shape
+        torch.Size([4, 3])
         """
-        if n < 1:
-            raise ValueError(f"n: wanted at least one picture, got {n}")
-        low, high = (torch.tensor(bounds, device=generator.device) for bounds in zip(*self._bounds(), strict=True))
+        low, high = (torch.tensor(bounds, device=generator.device) for bounds in self._bounds())
         values = low + (high - low) * torch.rand(n, len(low), generator=generator, device=generator.device)
-        return Latents(values, torch.randint(2**62, (n,), generator=generator, device=generator.device))
+        return TextureLatents(values, torch.randint(2**62, (n,), generator=generator, device=generator.device))
+
+    @checked
+    def resample(self, latents: TextureLatents, names: str, generator: torch.Generator) -> TextureLatents:
+        """The same textures with some dials redrawn, uniformly and independently of all others.
+
+        Args:
+            names: dials, and "seed" for the random pattern, joined by "+". What is not named stays, the pattern too.
+        Raises:
+            ValueError: an unknown name.
+        Taught in: ood_limits, "The worlds".
+
+        >>> before = noise.sample_latents(4, g)
+        >>> after = noise.resample(before, "hue+seed", g)
+        >>> (before.values == after.values).all(0).tolist(), (before.seeds == after.seeds).any().item()
+        ([True, True, False], False)
+        """
+        chosen = names.split("+")
+        for name in chosen:
+            one_of("names", name, (*self.dials, "seed"))
+        self.check(latents)
+        values, seeds = latents.values.clone(), latents.seeds
+        for column, (name, low, high) in enumerate(zip(self.dials, *self._bounds(), strict=True)):
+            fresh = torch.rand(len(values), generator=generator, device=values.device)  # drawn for every dial, so that
+            if name in chosen:  # what one is redrawn to does not depend on which others are
+                values[:, column] = low + (high - low) * fresh
+        return TextureLatents(
+            values, torch.randint_like(seeds, 2**62, generator=generator) if "seed" in chosen else seeds
+        )
 
     @torch.no_grad()
-    def render(self, latents: Latents, size: int = 64) -> Tensor:
-        """Pictures, shape (n, 3, size, size), in [0, 1]; the same latents always give the same picture.
+    @checked
+    def render(self, latents: TextureLatents, size: int = 64) -> Float[Tensor, "n 3 size size"]:
+        """Images, shape (n, 3, size, size), in [0, 1]: the same latents give the same image, whatever the batch.
 
         Raises:
-            TypeError: values are no floating-point numbers, or seeds no integers.
-            ValueError: another shape, no picture at all, a dial outside its range or NaN, or size not 8 to 1024.
+            ArgumentError: values or seeds of another shape or dtype.
+            ValueError: no image at all, a dial outside its range or NaN, or size not 8 to 1024.
+
+        >>> noise.render(noise.sample_latents(4, g), 32).shape
+        torch.Size([4, 3, 32, 32])
         """
         self.check(latents, size)
         values, seeds = latents
@@ -71,8 +115,12 @@ class Texture:
         dials = {name: column[:, None, None] for name, column in zip(self.dials, values.T, strict=True)}
         return self.draw(dials, seeds, x, y).clamp(0, 1)
 
-    def targets(self, latents: Latents) -> dict[str, Tensor]:
-        """What a probe is asked for, by dial: angles and hues as sine and cosine, others as they are; shape (n, k)."""
+    def targets(self, latents: TextureLatents) -> dict[str, Tensor]:
+        """What a probe is asked for, by dial: angles and hues as sine and cosine, others as they are; shape (n, k).
+
+        >>> {name: tuple(of.shape) for name, of in noise.targets(noise.sample_latents(4, g)).items()}
+        {'exponent': (4, 1), 'contrast': (4, 1), 'hue': (4, 2)}
+        """
         turns = {"radians": 1.0, _CIRCLE: 2 * math.pi}
         found = {}
         for (name, dial), column in zip(self.dials.items(), latents.values.T, strict=True):
@@ -80,26 +128,90 @@ class Texture:
             found[name] = torch.stack([turn.sin(), turn.cos()], 1) if dial.unit in turns else column[:, None]
         return found
 
-    def _bounds(self) -> list[tuple[float, float]]:
-        return [(dial.low, dial.high) for dial in self.dials.values()]
+    def _bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return tuple(dial.low for dial in self.dials.values()), tuple(dial.high for dial in self.dials.values())
 
-    def check(self, latents: Latents, size: int) -> None:
+    def check(self, latents: TextureLatents, size: int = 64) -> None:
         """Raises what `render` raises."""
-        values, seeds = latents
-        if not values.is_floating_point() or seeds.is_floating_point():
-            raise TypeError(
-                f"values, seeds: wanted floating-point numbers and integers, got {values.dtype}, {seeds.dtype}"
-            )
-        if values.ndim != 2 or values.shape[1] != len(self.dials) or seeds.shape != values.shape[:1] or not len(seeds):
-            raise ValueError(
-                f"values, seeds: wanted shapes (n, {len(self.dials)}) and (n,) with n ≥ 1, "
-                f"got {tuple(values.shape)} and {tuple(seeds.shape)}"
-            )
-        for (name, dial), column in zip(self.dials.items(), values.T, strict=True):
+        _check_shapes(*latents)
+        if not 8 <= size <= 1024:
+            raise ValueError(f"size: wanted 8 to 1024 pixels, got {size}")
+        if latents.values.shape[1] != len(self.dials) or not len(latents.seeds):
+            shape = tuple(latents.values.shape)
+            raise ValueError(f"values: wanted shape (n, {len(self.dials)}) with n ≥ 1, got {shape}")
+        for (name, dial), column in zip(self.dials.items(), latents.values.T, strict=True):
             if not ((dial.low <= column) & (column <= dial.high)).all():
                 raise ValueError(f"values: wanted {name} in [{dial.low}, {dial.high}] {dial.unit}")
+
+
+@checked
+def _check_shapes(values: Float[Tensor, "n dials"], seeds: Int[Tensor, " n"]) -> None:
+    """Raises unless they are as they are declared."""
+
+
+class Textures:
+    """Pairs of textures: the second member is the first one with some of its factors redrawn.
+
+    A pair shares all that is not redrawn. The random pattern (a blob's outline, the grains of noise, where the leaves
+    lie) is shared as well, unless `redraw` names "seed".
+
+    Args:
+        kind: one of `TEXTURES`, or a `Texture`.
+        redraw: names as in `Texture.resample`, such as "hue" or "hue+seed"; or a callable that is given the first
+            members' latents and a generator, and gives the second members'; None redraws nothing.
+        size: side length of the images, 8 to 1024 pixels.
+        views: called with images and a generator, for either member separately; None leaves the images as they are.
+    Raises:
+        ValueError: an unknown kind or name, a size out of range, or nothing that sets the members apart.
+
+    >>> pairs = Textures("blob", "hue_blob").sample(4, g)
+    >>> pairs.first.shape, sorted(pairs.truth)[:3]
+    (torch.Size([4, 3, 32, 32]), ['hue_blob', 'hue_ground', 'radius'])
+    >>> def dimmer(images, generator):
+    ...     return images * torch.rand(len(images), 1, 1, 1, generator=generator)
+    >>> len(Textures("noise", "hue+seed", views=dimmer).sample(4, g))
+    4
+    """
+
+    @checked
+    def __init__(
+        self,
+        kind: str | Texture,
+        redraw: str | Callable[[TextureLatents, torch.Generator], TextureLatents] | None = None,
+        *,
+        size: int = 32,
+        views: View | None = None,
+    ):
+        if isinstance(kind, str):
+            one_of("kind", kind, TEXTURES)
+        self.texture = TEXTURES[kind] if isinstance(kind, str) else kind
+        self.redraw, self.size, self.views = redraw, size, views
+        for name in redraw.split("+") if isinstance(redraw, str) else ():
+            one_of("redraw", name, (*self.texture.dials, "seed"))
+        if redraw is None and views is None:
+            raise ValueError("redraw, views: wanted at least one of them, or both members are the same image")
         if not 8 <= size <= 1024:
-            raise ValueError(f"size: wanted 8 to 1024, got {size}")
+            raise ValueError(f"size: wanted 8 to 1024 pixels, got {size}")
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """Draw n pairs.
+
+        Returns:
+            Members of shape (n, 3, size, size), in [0, 1] but for the views; the truth is `Texture.targets` of the
+            first.
+        Raises:
+            ArgumentError: n < 1.
+        """
+        first = self.texture.sample_latents(n, generator)
+        if isinstance(self.redraw, str):
+            second = self.texture.resample(first, self.redraw, generator)
+        else:
+            second = first if self.redraw is None else self.redraw(first, generator)
+        images, others = self.texture.render(first, self.size), self.texture.render(second, self.size)
+        if self.views is not None:
+            images, others = self.views(images, generator), self.views(others, generator)
+        return Pairs(images, others, self.texture.targets(first))
 
 
 def draw_gradient_edge(dials, seeds, x, y):
@@ -112,7 +224,7 @@ def draw_gradient_edge(dials, seeds, x, y):
 
 
 def draw_blob(dials, seeds, x, y):
-    """A star-shaped stain without identity, its rim sharp or diffuse."""
+    """A star-shaped stain, its rim sharp or diffuse."""
     order = torch.arange(1, HARMONICS + 1, device=x.device)
     waves = numbers_of(seeds, (2, HARMONICS)) / order**1.3
     angle = torch.atan2(y - dials["y"], x - dials["x"])[:, None] * order[:, None, None]  # (n, harmonics, h, w)
@@ -134,23 +246,21 @@ def draw_noise(dials, seeds, x, y):
 
 
 def draw_dead_leaves(dials, seeds, x, y):
-    """Discs that hide each other, radii drawn from p(r) ∝ r⁻³; front to back, until nothing shines through."""
+    """Discs that hide each other, front to back, radii drawn from p(r) ∝ r⁻³; what they leave bare is grey."""
     uniform = numbers_of(seeds, (LEAVES, 4), normal=False)  # radius, x, y, hue
     smallest = 10 ** dials["smallest"][:, 0]
     radius = (smallest**-2 + (0.4**-2 - smallest**-2) * uniform[:, :, 0]) ** -0.5
     centre = uniform[:, :, 1:3] * 1.4 - 0.7
     hue = (dials["hue"][:, 0] + dials["hue_spread"][:, 0] * (uniform[:, :, 3] - 0.5)) % 1
-    picture = torch.zeros(len(seeds), 3, *x.shape, device=x.device)
+    image = torch.zeros(len(seeds), 3, *x.shape, device=x.device)
     through = torch.ones(len(seeds), 1, *x.shape, device=x.device)
     for leaf in range(LEAVES):
         dx, dy = (at - centre[:, leaf, i, None, None] for i, at in enumerate((x, y)))
         cover = torch.sigmoid((radius[:, leaf, None, None] - torch.hypot(dx, dy)) / 10 ** dials["width"])[:, None]
         brightness = 0.35 + 0.6 * ((leaf * 0.618) % 1)
-        picture += through * cover * _colour(hue[:, leaf, None, None], value=brightness)
+        image += through * cover * _colour(hue[:, leaf, None, None], value=brightness)
         through = through * (1 - cover)
-        if leaf % 32 == 31 and through.max() < 0.01:
-            break
-    return picture + through * 0.5
+    return image + through * 0.5
 
 
 def _colour(hue: Tensor, value: float = 0.8) -> Tensor:
@@ -158,7 +268,7 @@ def _colour(hue: Tensor, value: float = 0.8) -> Tensor:
 
 
 def numbers_of(seeds: Tensor, shape: tuple[int, ...], *, normal: bool = True) -> Tensor:
-    """Random numbers, shape (n, *shape), those of a picture drawn from its own seed: normal, or uniform in [0, 1)."""
+    """Random numbers, shape (n, *shape), those of an image drawn from its own seed: normal, or uniform in [0, 1)."""
     draws = []
     for seed in seeds.tolist():
         generator = torch.Generator().manual_seed(seed)
@@ -170,8 +280,8 @@ _CIRCLE = "turns of the colour circle"
 _SOFTNESS = Dial(-2.6, -0.8, "log₁₀ picture widths")
 _HUE = Dial(0.0, 5 / 6, _CIRCLE)
 
-#: Direction and place of the boundary, its width half way and how much wider it grows along itself, the ramp of either
-#: side along the boundary, and a warm and a cold colour: since no colour is both, no picture has two names.
+#: Direction and position of the boundary, its width half way and how much wider it grows along itself, the ramp of
+#: either side along it, and a warm and a cold colour: since no colour is both, no image has latents of two kinds.
 gradient_edge = Texture(
     {
         "angle": Dial(0.0, 2 * math.pi, "radians"),
@@ -185,7 +295,7 @@ gradient_edge = Texture(
     },
     draw_gradient_edge,
 )
-#: Place and size of a stain, how ragged and how sharp its rim is, and two colours.
+#: Position and size of a stain, how ragged and how sharp its rim is, and two colours.
 blob = Texture(
     {
         "x": Dial(-0.2, 0.2, "picture widths"),
