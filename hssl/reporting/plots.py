@@ -1,28 +1,141 @@
-"""Pictures: functions that take an axes and give it back. What the numbers mean is left to the chapters."""
+"""Figures: functions that take an axes and give it back. What the numbers mean is left to the chapters.
 
-import base64
-import hashlib
-import html
-import io
-import json
-import re
-from importlib.resources import files
+Pages draw what is recorded. On a person's own screen their own numbers are drawn strongly, the recorded ones faintly.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import HTML
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
 from matplotlib_inline.backend_inline import set_matplotlib_formats
-from PIL import Image
+
+from hssl.reporting.flipbook import flipbook
+from hssl.reporting.records import budget
+from hssl.reporting.tables import NOTHING, OWN, plain, speaker
+
+__all__ = ["arrows", "band", "flipbook", "heat", "layers", "limit", "points", "use_style"]
 
 #: Okabe–Ito colours under the names of what they stand for throughout the book.
 CONTENT, STYLE, LIMIT, PUBLISHED = "#0072B2", "#D55E00", "#000000", "#009E73"
 
 
 def use_style() -> None:
-    """The book's figure style, and sharp PNGs of the same bytes at every run."""
+    """The book's figure style, and sharp PNGs of the same bytes at every run.
+
+    >>> with plt.rc_context():
+    ...     use_style()
+    ...     plt.rcParams["image.cmap"]
+    'cividis'
+    """
     plt.style.use("hssl.reporting.book")
     set_matplotlib_formats("retina", metadata={"Software": None})
+
+
+def layers(drawn: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What of a tidy frame is drawn strongly, and what faintly behind it.
+
+    On a page: the recorded numbers, of the full budget if there are any, and nothing. To a person who has measured:
+    their own, and the recorded ones of the same budget.
+
+    >>> drawn = pd.DataFrame({"budget": ["quick", "full", "this run"], "value": [0.1, 0.2, 0.3]})
+    >>> [layer["value"].tolist() for layer in layers(drawn)]
+    [[0.3], [0.1]]
+    >>> [layer["value"].tolist() for layer in layers(drawn[:2])]
+    [[0.2], []]
+    """
+    there = set(drawn["budget"])
+    recorded = next((name for name in ("full", "quick") if name in there), None)
+    if OWN not in there:
+        return drawn[drawn["budget"] == recorded], drawn[:0]
+    behind = budget() if budget() in there else recorded
+    return drawn[drawn["budget"] == OWN], drawn[drawn["budget"] == behind]
+
+
+def points(
+    ax: Axes, drawn: pd.DataFrame, x: str, *, color: str, label: str, value: str = "value", fill: bool = False
+) -> Axes:
+    """Means against a column of a tidy frame, with one standard deviation as bars, or as a band if `fill`.
+
+    Args:
+        drawn: from `results.tidy`; the strong and the faint part of it are drawn as `layers` says.
+        x: the column along the axis; numbers, or words in the order in which they come.
+        value: "value", or "limit" or "published" for dashed lines without spread, in the same way.
+
+    >>> drawn = pd.DataFrame({"budget": ["full"] * 2, "k": [1, 2], "value": [0.3, 0.6], "spread": [0.1, None]})
+    >>> points(plt.figure().gca(), drawn, "k", color="k", label="content").lines[0].get_ydata()
+    array([0.3, 0.6])
+    """
+    if drawn.empty:
+        return _nothing(ax)
+    strong, faint = layers(drawn)
+    for layer, alpha, words in ((faint, 0.3, f"{label}, recorded"), (strong, 1.0, label)):
+        if layer.empty or (value != "value" and layer is faint):
+            continue
+        at, mean = layer[x].to_numpy(), layer[value].to_numpy(float)
+        spread = layer["spread"].astype(float).fillna(0).to_numpy() if value == "value" else 0 * mean
+        if value != "value":
+            ax.plot(at, mean, "--", color=color, linewidth=1)
+        elif fill:
+            ax.plot(at, mean, "o-", color=color, alpha=alpha, label=words)
+            ax.fill_between(at, mean - spread, mean + spread, color=color, alpha=0.2 * alpha, linewidth=0)
+        else:
+            ax.errorbar(at, mean, spread, fmt="o-", capsize=3, color=color, alpha=alpha, label=words)
+    return ax
+
+
+def heat(
+    ax: Axes,
+    drawn: pd.DataFrame,
+    rows: str,
+    columns: str,
+    *,
+    value: str = "value",
+    framed: Collection[tuple] = (),
+    labels: Mapping[Any, str] | None = None,
+    title: str = "",
+    reach: tuple[float, float] = (0.0, 1.0),
+) -> Axes:
+    """A colour map of a tidy frame with its numbers in the cells; a person's own numbers win on their screen.
+
+    Args:
+        drawn: from `results.tidy`; a person's own numbers go before the recorded ones.
+        rows, columns: the columns of the frame that make those of the map.
+        value: what is shown: "value", "limit" or "published". Cells without one are left grey.
+        framed: the (row, column) pairs that get a frame.
+        labels: rows and columns in words; without one their underscores become spaces.
+        reach: the values at both ends of the colour scale.
+
+    Black or white, whichever stands out: numbers and frames have a contrast of at least 4.5 to 1 on any colour.
+
+    >>> drawn = pd.DataFrame({"budget": "full", "pair": ["a", "b"], "measure": "class", "value": [0.2, -0.001]})
+    >>> [text.get_text() for text in heat(plt.figure().gca(), drawn, "pair", "measure").texts]
+    ['0.20', '0.00']
+    """
+    layered = [] if drawn.empty else [layer.dropna(subset=[value]) for layer in reversed(layers(drawn))]
+    numbers = {tuple(cell): number for layer in layered for *cell, number in layer[[rows, columns, value]].to_numpy()}
+    if not numbers:
+        return _nothing(ax)
+    down, across = (list(dict.fromkeys(names)) for names in zip(*numbers, strict=True))
+    shown = np.array([[numbers.get((row, column), np.nan) for column in across] for row in down], float)
+    image = ax.imshow(shown, vmin=reach[0], vmax=reach[1], cmap="cividis", aspect="auto")
+    say = speaker(labels)
+    ax.set_facecolor("0.85")
+    ax.grid(False)
+    ax.set_xticks(range(len(across)), [say(column).replace(" ", "\n") for column in across])
+    ax.set_yticks(range(len(down)), [say(row) for row in down])
+    ax.set_title(f"{title} ({OWN})" if OWN in set(drawn["budget"]) else title)
+    for (i, row), (j, column) in ((i, j) for i in enumerate(down) for j in enumerate(across)):
+        ink = _ink(image.to_rgba(shown[i, j]) if np.isfinite(shown[i, j]) else "0.85")
+        if np.isfinite(shown[i, j]):
+            ax.text(j, i, plain(float(shown[i, j])), ha="center", va="center", color=ink, size=8)
+        if (row, column) in framed:
+            ax.add_patch(Rectangle((j - 0.45, i - 0.42), 0.9, 0.84, fill=False, edgecolor=ink, linewidth=1.5))
+    return ax
 
 
 def band(ax: Axes, x, runs, *, color: str, label: str) -> Axes:
@@ -30,6 +143,9 @@ def band(ax: Axes, x, runs, *, color: str, label: str) -> Axes:
 
     Args:
         x: shape (k,), positions. runs: shape (k, seeds), a row for each position.
+
+    >>> band(plt.figure().gca(), [1, 2], [[0.0, 1.0], [2.0, 2.0]], color="k", label="runs").lines[0].get_ydata()
+    array([0.5, 2. ])
     """
     x, runs = np.asarray(x, float), np.asarray(runs, float)
     if runs.ndim != 2 or len(runs) != len(x):
@@ -41,7 +157,11 @@ def band(ax: Axes, x, runs, *, color: str, label: str) -> Axes:
 
 
 def limit(ax: Axes, y: float, label: str, *, color: str = LIMIT) -> Axes:
-    """A dashed line at a limit, a prediction or chance, with its name in the legend."""
+    """A dashed line at a limit, a prediction or chance, with its name in the legend.
+
+    >>> limit(plt.figure().gca(), 0.5, "chance").get_legend_handles_labels()[1]
+    ['chance']
+    """
     ax.axhline(y, color=color, linestyle="--", linewidth=1.2, label=label, zorder=1)
     return ax
 
@@ -54,69 +174,30 @@ def arrows(
     fontsize: float = 13,
     shrink: float = 17,
 ) -> Axes:
-    """A causal graph: named nodes at their places, and edges (from, to, line style), `shrink` points short of them."""
+    """A causal graph: named nodes at their places, and edges (from, to, line style), `shrink` points short of them.
+
+    >>> len(arrows(plt.figure().gca(), {"c": (0, 1), "x": (0, 0)}, [("c", "x", "-")]).texts)  # two nodes and an arrow
+    3
+    """
+    circle = {"boxstyle": "circle", "fc": "white", "ec": "0.3"}
     for name, place in nodes.items():
-        ax.text(
-            *place,
-            name,
-            ha="center",
-            va="center",
-            fontsize=fontsize,
-            bbox={"boxstyle": "circle", "fc": "white", "ec": "0.3"},
-        )
+        ax.text(*place, name, ha="center", va="center", fontsize=fontsize, bbox=circle)
+    look = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": shrink, "shrinkB": shrink, "linewidth": 1.5}
     for start, end, style in edges:
-        look = {
-            "arrowstyle": "-|>",
-            "color": "0.3",
-            "linestyle": style,
-            "shrinkA": shrink,
-            "shrinkB": shrink,
-            "linewidth": 1.5,
-        }
-        ax.annotate("", nodes[end], nodes[start], arrowprops=look)
+        ax.annotate("", nodes[end], nodes[start], arrowprops={**look, "linestyle": style})
     ax.set_axis_off()
     return ax
 
 
-def flipbook(
-    pictures: dict[str, np.ndarray],
-    measures: dict[str, dict[str, list[float]]],
-    *,
-    label: str,
-    choose: str = "latent",
-    slide: str = "value",
-) -> HTML:
-    """A control that lives in the static page: choose a strip of pictures, slide along it, and read what it measures.
+def _ink(color: Any) -> str:
+    """Black or white: of the two the one that contrasts more with a colour, by relative luminance (WCAG 2)."""
+    channels = np.array(to_rgb(color))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    light = linear @ [0.2126, 0.7152, 0.0722]
+    return "black" if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else "white"
 
-    Args:
-        pictures: by the name of the strip, shape (frames, size, size, 3), in [0, 1].
-        measures: by the name of the strip, then of the measure: a number a frame, between 0 and 1.
-        label: what is seen, for those who cannot see it.
-        choose, slide: what the choice among the strips, and the slider, are called.
-    Raises:
-        ValueError: a strip has other measures than the first, or not one number a frame.
-    """
-    names = list(pictures)
-    bars = list(measures[names[0]])
-    for name, strip in pictures.items():
-        if list(measures[name]) != bars or any(len(measures[name][bar]) != len(strip) for bar in bars):
-            raise ValueError(f"measures: wanted {', '.join(bars)}, {len(strip)} numbers each, for {name!r}")
-    strips = {}
-    for name, strip in pictures.items():
-        with io.BytesIO() as file:
-            wide = np.concatenate(list((np.clip(strip, 0, 1) * 255).round().astype(np.uint8)), axis=1)
-            Image.fromarray(wide).save(file, "JPEG", quality=90)
-            strips[name] = base64.b64encode(file.getvalue()).decode()
-    frames = len(pictures[names[0]])
-    data = json.dumps({"strips": strips, "measures": measures, "frames": frames}).replace("<", "\\u003c")
-    key = hashlib.sha256(data.encode()).hexdigest()[:8]
-    options = "".join(f"<option>{html.escape(name)}</option>" for name in names)
-    meters = "".join(
-        f'<label class="hssl-bar">{html.escape(bar)} <meter min="0" max="1"></meter> <output></output></label>'
-        for bar in bars
-    )
-    template = (files("hssl.reporting") / "flipbook.html").read_text()
-    values = {"KEY": key, "OPTIONS": options, "METERS": meters, "LABEL": html.escape(label), "DATA": data}
-    values |= {"CHOOSE": html.escape(choose), "SLIDE": html.escape(slide)}
-    values |= {"LAST": str(frames - 1), "MIDDLE": str(frames // 2)}
-    return HTML(re.sub("@([A-Z]+)@", lambda match: values[match[1]], template))
+
+def _nothing(ax: Axes) -> Axes:
+    if not ax.texts:
+        ax.text(0.5, 0.5, NOTHING, transform=ax.transAxes, ha="center", va="center")
+    return ax

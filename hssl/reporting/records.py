@@ -1,0 +1,282 @@
+"""Recorded numbers: the runner writes them, the tests verify them, and a person at work sees them beside fresh ones.
+
+How they are shown is left to `tables` and `plots`, what follows from them to `verdicts`. The environment says which
+budget runs (HSSL_BUDGET: quick or full), in which mode (HSSL_RESULTS: show, record or verify), and where the records
+lie (HSSL_RESULTS_DIR).
+"""
+
+import json
+import math
+import os
+import re
+import warnings
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from hssl.checks import Finite, Positive, checked
+
+BUDGETS = ("quick", "full")
+MODES = ("show", "record", "verify")
+EXACT = ("label", "section", "at", "seeds", "published", "same_data", "chance", "unit")
+FIELDS = ("id", "value", "spread", "limit", "tolerance", *EXACT)
+_fresh: dict[tuple[str, str], dict] = {}  # what this process has measured, by chapter and id
+
+
+def budget() -> str:
+    """The budget that runs: "quick" (what a page runs) or "full" (more seeds and steps), by HSSL_BUDGET.
+
+    Raises:
+        ValueError: HSSL_BUDGET names no budget.
+
+    >>> budget() in BUDGETS
+    True
+    """
+    return _choice("HSSL_BUDGET", BUDGETS)
+
+
+def mode() -> str:
+    """What becomes of a number: "show" it to a person (the default), "record" or "verify" it, by HSSL_RESULTS.
+
+    Raises:
+        ValueError: HSSL_RESULTS names no mode.
+
+    >>> mode() in MODES
+    True
+    """
+    return _choice("HSSL_RESULTS", MODES)
+
+
+@checked
+def record(
+    chapter: str,
+    id: str,
+    values: Any,
+    *,
+    tolerance: Positive,
+    published: Finite | None = None,
+    limit: Finite | None = None,
+    unit: str = "R²",
+    label: str | None = None,
+    section: str | None = None,
+    same_data: bool = False,
+    chance: Finite | None = None,
+    at: dict[str, Any] | None = None,
+) -> None:
+    """Keep a headline number: the mean of its values over seeds, and their standard deviation.
+
+    To the runner this writes `<results>/<budget>/<chapter>.json`; to the tests it compares with what is there:
+    value and limit within the tolerance, all other fields exactly. A field that an old record lacks is not compared.
+
+    Args:
+        values: one number, or one per seed.
+        tolerance: how far another machine's mean may lie from the recorded one.
+        published, limit: the same number elsewhere, and the best one possible, if there are such.
+        label, section: the number in words, and the heading in the chapter under which it is measured.
+        same_data: whether the published number was measured on the same data as ours.
+        chance: what guessing gives; without it, what guessing gives in this unit.
+        at: the settings that the number belongs to, by name.
+    Raises:
+        ValueError: a name that no file or id may have, values that are not finite, a tolerance that is not positive,
+            or an id that this run has recorded with other numbers.
+        AssertionError: (verify) the number was never recorded, or differs from what was.
+
+    >>> record("../demo", "a", 0.5, tolerance=0.01)
+    Traceback (most recent call last):
+    ValueError: chapter: wanted letters, digits, "_", "+", "-" and single dots between them, got '../demo'
+    """
+    _named(chapter=chapter, id=id)
+    numbers = np.atleast_1d(np.asarray(values, float))
+    if numbers.ndim > 1 or not numbers.size or not np.isfinite(numbers).all():
+        raise ValueError(f"values: wanted finite numbers, one per seed, for {id!r}, got {values}")
+    mean, *spread = [round(of(numbers.tolist()), 5) for of in ((fmean, stdev) if numbers.size > 1 else (fmean,))]
+    at = json.loads(json.dumps(at))  # as it will be read
+    given = (label, section, at, numbers.size, published, same_data, chance, unit)
+    fresh = {"id": id, "value": mean, "spread": spread[0] if spread else None, "limit": limit}
+    fresh |= {"tolerance": float(f"{tolerance:.5g}"), **dict(zip(EXACT, given, strict=True))}
+    fresh |= {key: round(float(fresh[key]), 5) for key in ("limit", "published", "chance") if fresh[key] is not None}
+    known = _fresh.get((chapter, id), fresh)
+    if mode() != "show" and known != fresh:
+        raise ValueError(f"id: {chapter} has recorded {id!r} in this run already, with other numbers")
+    _fresh[chapter, id] = fresh
+    if mode() == "record":
+        write(_file(chapter, budget()), {**load(chapter, budget()), id: fresh})
+    elif mode() == "verify":
+        _verify(chapter, fresh)
+
+
+def load(chapter: str, budget: str) -> dict[str, dict]:
+    """The recorded numbers of a chapter under a budget, by id; empty if there are none.
+
+    Raises:
+        ValueError: no such budget, or the file is damaged.
+
+    >>> load("no_such_chapter", "quick")
+    {}
+    """
+    if budget not in BUDGETS:
+        raise ValueError(f"budget: wanted one of {', '.join(BUDGETS)}, got {budget!r}")
+    return read(_file(chapter, budget))
+
+
+def chapters() -> list[str]:
+    """Names of all chapters with recorded numbers.
+
+    >>> "no_such_chapter" in chapters()
+    False
+    """
+    return sorted({path.stem for name in BUDGETS for path in (folder() / name).glob("*.json")})
+
+
+def measured(chapter: str) -> dict[str, dict]:
+    """What a person has measured in this process, by id; empty in the other modes, where pages show records alone.
+
+    >>> measured("no_such_chapter")
+    {}
+    """
+    return {id: entry for (of, id), entry in _fresh.items() if of == chapter} if mode() == "show" else {}
+
+
+def best(chapter: str, id: str) -> dict:
+    """A number with all its fields: of the full budget if there is one, else of the quick one, else of this process.
+
+    To a person without any recorded numbers it warns of one that is missing, and gives NaN, which figures leave out.
+
+    Raises:
+        ValueError: the chapter has numbers, and this is none of them.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, HSSL_RESULTS="verify"):
+    ...     best("no_such_chapter", "a")
+    Traceback (most recent call last):
+    ValueError: id: 'a' was never measured or recorded in 'no_such_chapter'
+    """
+    recorded = {**load(chapter, "quick"), **load(chapter, "full")}
+    entry = recorded.get(id) or _fresh.get((chapter, id))
+    if entry is None and (recorded or mode() != "show"):
+        raise ValueError(f"id: {id!r} was never measured or recorded in {chapter!r}")
+    if entry is None:
+        _warn(f"{chapter}: no numbers are recorded here, and this process has not measured {id!r}")
+        numbers = dict.fromkeys(("value", "spread", "limit"), math.nan)
+        entry = {**dict.fromkeys(FIELDS), **numbers, "id": id, "seeds": 0, "unit": ""}
+    return entry
+
+
+def claim(condition: Any, sentence: str) -> None:
+    """Hold the text to a number: a false condition fails the runner and the tests, and warns a person.
+
+    A person may change whatever they like; the sentence says what the chapter says, and no longer holds.
+
+    Raises:
+        AssertionError: (record, verify) the condition is false.
+
+    >>> claim(0.99 > 0.9, "content is found nearly whole")
+    """
+    if not condition and mode() != "show":
+        raise AssertionError(sentence)
+    if not condition:
+        _warn(f"this run does not show what the text says: {sentence}")
+
+
+def finish(chapter: str) -> None:
+    """The last line of a chapter: what is recorded under this budget is what this run has measured.
+
+    Raises:
+        AssertionError: (verify) a recorded number was not measured.
+
+    >>> finish("no_such_chapter")
+    """
+    left = [id for id in load(chapter, budget()) if (chapter, id) not in _fresh]
+    if left and mode() == "verify":
+        raise AssertionError(f"{chapter}: recorded but not measured: {', '.join(left)}; run it with `make run`")
+
+
+def folder() -> Path:
+    """HSSL_RESULTS_DIR, or `results` in or near the folder that the notebook runs in.
+
+    >>> isinstance(folder(), Path)
+    True
+    """
+    if named := os.environ.get("HSSL_RESULTS_DIR"):
+        return Path(named)
+    near = (Path.cwd() / "results", Path.cwd() / "book" / "results", Path.cwd().parent / "book" / "results")
+    return next((path for path in near if path.is_dir()), near[0])
+
+
+def read(path: Path) -> dict[str, dict]:
+    """A file of entries, by id; empty if there is no such file.
+
+    >>> read(Path("no_such_file"))
+    {}
+    """
+    try:
+        return {entry["id"]: entry for entry in json.loads(path.read_text())} if path.exists() else {}
+    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it, or run the chapter with `make run`") from error
+
+
+def write(path: Path, entries: dict[str, dict]) -> None:
+    """A file of entries, whole or not at all: written beside, then moved into place.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as room:
+    ...     write(Path(room) / "a.json", {"b": {"id": "b"}})
+    ...     read(Path(room) / "a.json")
+    {'b': {'id': 'b'}}
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".partial")
+    try:
+        lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries.values())
+        beside.write_text(f"[\n{lines}\n]\n")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _verify(chapter: str, fresh: dict) -> None:
+    recorded = load(chapter, budget()).get(fresh["id"])
+    if recorded is None:
+        raise AssertionError(f"{chapter}: {fresh['id']} has no recorded number; run the chapter with `make run`")
+    allowed = recorded["tolerance"]
+    near = {"value": allowed, "limit": allowed, "tolerance": 1e-3 * allowed}  # a tolerance may be computed, too
+    differ = [
+        f"{key} came out as {fresh[key]!r}, recorded is {recorded[key]!r}"
+        for key in (*near, *EXACT)
+        if key in recorded and not _alike(fresh[key], recorded[key], near.get(key))
+    ]
+    if differ:
+        raise AssertionError(f"{chapter}: {fresh['id']}: {'; '.join(differ)} ({allowed} is allowed)")
+
+
+def _alike(one, other, near: float | None) -> bool:
+    if near is None or one is None or other is None:
+        return one == other
+    return abs(one - other) <= near + 1e-12
+
+
+def _named(**names: str) -> None:
+    for name, value in names.items():
+        if not re.fullmatch(r"[\w+-]+(\.[\w+-]+)*", value):
+            wanted = 'letters, digits, "_", "+", "-" and single dots between them'
+            raise ValueError(f"{name}: wanted {wanted}, got {value!r}")
+
+
+def _warn(sentence: str) -> None:
+    with warnings.catch_warnings():  # also when the same cell runs again
+        warnings.simplefilter("always")
+        warnings.warn(sentence, stacklevel=3)
+
+
+def _choice(variable: str, options: tuple[str, ...]) -> str:
+    chosen = os.environ.get(variable) or options[0]
+    if chosen not in options:
+        raise ValueError(f"{variable}: wanted one of {', '.join(options)}, got {chosen!r}")
+    return chosen
+
+
+def _file(chapter: str, budget: str) -> Path:
+    _named(chapter=chapter)
+    return folder() / budget / f"{chapter}.json"

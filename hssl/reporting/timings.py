@@ -1,0 +1,62 @@
+"""Measured times: how long a chapter runs, and how fast we are beside others. Kept, and never verified."""
+
+import json
+import math
+
+import pandas as pd
+
+from hssl.reporting.records import BUDGETS, folder, read, write
+
+BENCHMARKS = "races.json"
+
+
+def minutes(seconds: float) -> str:
+    """Seconds, for a person, to the next ten seconds.
+
+    >>> minutes(33), minutes(121)
+    ('40 s', '2 min 10 s')
+    """
+    tens = math.ceil(seconds / 10) * 10
+    return f"{tens // 60} min {tens % 60:02d} s" if tens >= 60 else f"{tens} s"
+
+
+def run_time(chapter: str) -> str:
+    """How long the chapter ran when it was last recorded, for a person; empty if it never was.
+
+    >>> run_time("no_such_chapter")
+    ''
+    """
+    path = folder() / "run_times.json"
+    times = json.loads(path.read_text()).get(chapter, {}) if path.exists() else {}
+    taken = [(name, times[name]) for name in BUDGETS if name in times]
+    return ", ".join(f"{minutes(t['seconds'])} with the {name} budget on {t['cores']} cores" for name, t in taken)
+
+
+def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str) -> None:
+    """Keep what a benchmark measured: our side and the other, in the same unit, and in words what was compared.
+
+    Only the scripts in benchmarks/ call this, as timings differ between machines.
+
+    >>> import os, tempfile
+    >>> from unittest.mock import patch
+    >>> with tempfile.TemporaryDirectory() as room, patch.dict(os.environ, HSSL_RESULTS_DIR=room):
+    ...     record_benchmark("draw", ours=300.0, other=3.0, unit="images/s", what="scenes")
+    ...     benchmarks("draw").loc["scenes", "ratio"]
+    '100×'
+    """
+    entry = {"id": id, "ours": ours, "other": other, "unit": unit, "what": what}
+    write(folder() / BENCHMARKS, {**read(folder() / BENCHMARKS), id: entry})
+
+
+def benchmarks(*ids: str) -> pd.DataFrame:
+    """What the benchmarks measured when they were last run, a row an id (none given: all), with the ratio.
+
+    >>> list(benchmarks("no_such_benchmark").columns)
+    ['ours', 'other', 'ratio']
+    """
+    known = read(folder() / BENCHMARKS)
+    rows = [known[id] for id in ids or known if id in known]
+    ratio = [max(row["ours"], row["other"]) / min(row["ours"], row["other"]) for row in rows]
+    texts = {key: [f"{row[key]:.3g} {row['unit']}" for row in rows] for key in ("ours", "other")}
+    columns = {"": [row["what"] for row in rows], **texts, "ratio": [f"{r:.0f}×" for r in ratio]}
+    return pd.DataFrame(columns).set_index("")
