@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hssl.worlds.covers import BAR, BEYOND, REACH, cover, joined
+from hssl.worlds.covers import BAR, BEYOND, POINTS_FOLLOWED, cover, joined
 from hssl.worlds.icons import across, pixel_centres, train_names
 from hssl.worlds.strokes import BOX
 
@@ -30,7 +30,7 @@ def side_of(places):
 
 def test_places_lie_on_the_circle_that_is_covered():
     circles = cover(["circle"] * 8, seeded(), size=SIZE)
-    kept = torch.arange(REACH) < circles.counts[:, :, None]
+    kept = torch.arange(POINTS_FOLLOWED) < circles.counts[:, :, None]
     centres = circles.places * BOX / SIZE - BOX / 2
     shifts = {round(float(c), 1) for c in (centres[kept].norm(dim=1) - 9).abs() if c > 0.1}
     assert (centres[kept].norm(dim=1) - 9).abs().min() < 0.02  # unshifted ones lie on it
@@ -39,7 +39,7 @@ def test_places_lie_on_the_circle_that_is_covered():
 
 
 def test_places_go_outwards_from_the_bar_on_either_side(covered):
-    nearest, farthest = (side_of(covered.places[:, :, k]) for k in (0, REACH - 1))
+    nearest, farthest = (side_of(covered.places[:, :, k]) for k in (0, POINTS_FOLLOWED - 1))
     assert (nearest[:, 0] < 0).all() and (nearest[:, 1] > 0).all()
     assert nearest.abs().min() > BEYOND - 1e-4
     assert (farthest.abs() - nearest.abs()).mean() > 1
@@ -129,8 +129,8 @@ def test_the_same_generator_gives_the_same_pairs(covered):
         (lambda c, p: c.sample(10, 40, seeded()), "window: wanted"),
         (lambda c, p: joined([]), "parts: wanted some"),
         (lambda c, p: joined([c, cover(["eye"], seeded(), size=32)]), "parts: wanted some"),
-        (lambda c, p: p.dealt_anew(seeded(), each=0), "each, tolerance: wanted"),
-        (lambda c, p: p.dealt_anew(seeded(), tolerance=float("nan")), "each, tolerance: wanted"),
+        (lambda c, p: p.dealt_anew(seeded(), each=0), "each: wanted a whole number ≥ 1"),
+        (lambda c, p: p.dealt_anew(seeded(), tolerance=float("nan")), "tolerance: wanted a finite number > 0"),
         (lambda c, p: type(p)(*(of[:1] for of in p)).dealt_anew(seeded()), "take more pairs"),
     ],
 )

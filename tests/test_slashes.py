@@ -133,13 +133,13 @@ def test_filled_icons_have_pairs_on_their_outlines():
 @pytest.mark.parametrize(
     ("names", "settings", "message"),
     [
-        ([], {}, "names: wanted a list"),
-        ("eye", {}, "names: wanted a list"),
+        ([], {}, "names: no cut was found"),
+        ("eye", {}, "names: wanted list or tuple, got 'eye'"),
         (["eye", "baseline-mic"], {}, "not both at once"),
         (["eye", "no-such-icon"], {}, "no-such-icon"),
         (["eye"], {"window": 11}, "window: wanted an even number"),
         (["eye"], {"window": 40}, "window: wanted an even number"),
-        (["eye"], {"controls": ("mirrored",)}, "controls: wanted some of"),
+        (["eye"], {"controls": ("mirrored",)}, "controls: wanted one of offset_half"),
         (["eye"], {"controls": ("from_two_icons",)}, "no cut was found"),
     ],
 )

@@ -1,30 +1,35 @@
-"""Icons beneath a bar that we lay over them ourselves: pairs of patches that it parts, and the same ones dealt anew.
+"""Icons beneath a bar that we lay over them: pairs of patches that it parts, also as a world, and the same dealt anew.
 
 What is known of a real slash, and the controls beside it, are left to `slashes`.
 Taught in: icons, "Learn it without a label".
 """
 
-from itertools import pairwise
+import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
-from hssl.worlds.icons import across, elements, pixel_centres, slash
-from hssl.worlds.strokes import BOX, resample, stroke
+from hssl.checks import Count, Positive, checked
+from hssl.pairs import Pairs, View
+from hssl.patches import cut
+from hssl.worlds.icons import Slash, across, elements, gaps, is_for_training, names, pixel_centres, runs
+from hssl.worlds.images import seen
+from hssl.worlds.strokes import BOX, WIDTH, resample, stroke
 
 STEP = 0.2  # units between points of a stroke
-REACH = 18  # points of a stroke that are followed from the gap, 3.6 units
-LONGEST_GAP = 6.0  # units along a stroke
+POINTS_FOLLOWED = 18  # of a stroke, from the gap: 3.6 units
 HALF = 1.0  # units; half the width of the bar
 BEYOND = 1.3  # units from the middle line of the bar; what is nearer is not seen
 MARGIN = 2.83  # units from the middle line, at which the icon is cut off on one side of the bar: as a slash has it
 SHIFT = 1.0  # units along either axis that an icon is shifted before, at most, in half of the drawings
 INK = 0.75  # least mean ink of the four pixels in the middle of a patch
-BAR = slash("eye")  # that of all outlines
+BAR = Slash(torch.tensor([3.0, 3.0]), torch.tensor([21.0, 21.0]), WIDTH)  # that of nearly all outlines
+EVERY = 25  # which of all outlines `OccludedIcons` takes unless told: one in so many
 
 
-class Pairs(NamedTuple):
+class OccludedPatches(NamedTuple):
     """Pairs of patches on either side of a bar; each shows its own side only."""
 
     first: Tensor  #: shape (n, window, window), ink in [0, 1]
@@ -32,8 +37,12 @@ class Pairs(NamedTuple):
     offset: Tensor  #: shape (n, 2), x and y from the first to the second, pixels
     middles: Tensor  #: shape (n, 2, 2): of both, x and y, pixels
     pictures: Tensor  #: shape (n, 2), int64: from which covered picture each is
+    orientations: Tensor  #: shape (n, 2): of the stroke in both middles, radians in [0, π), 0 is level, y downwards
 
-    def dealt_anew(self, generator: torch.Generator, *, each: int = 3, tolerance: float = 1.0) -> "Pairs":
+    @checked
+    def dealt_anew(
+        self, generator: torch.Generator, *, each: Count = 3, tolerance: Positive = 1.0
+    ) -> "OccludedPatches":
         """Every first with second ones of other pictures, where they lie, at the same distance to `tolerance` pixels.
 
         Each patch by itself looks as before, and so does the distance: only what the two have to do with each other
@@ -41,9 +50,12 @@ class Pairs(NamedTuple):
 
         Raises:
             ValueError: each < 1, tolerance <= 0, or no pair at all can be dealt.
+
+        >>> pairs = cover(["eye", "bell"] * 9, g).sample(99, 12, g)
+        >>> anew = pairs.dealt_anew(g, each=1, tolerance=3.0)
+        >>> bool((anew.pictures[:, 0] == anew.pictures[:, 1]).any())
+        False
         """
-        if each < 1 or not 0 < tolerance < float("inf"):
-            raise ValueError(f"each, tolerance: wanted each ≥ 1 and a finite tolerance > 0, got {each} and {tolerance}")
         run = self.middles[None, :, 1] - self.middles[:, None, 0]  # (n, n, 2), from every first to every second
         fits = (run.norm(dim=2) - self.offset.norm(dim=1)[:, None]).abs() <= tolerance
         fits &= (self.pictures[:, :1] != self.pictures[None, :, 1]) & (run.abs().amax(2) >= self.first.shape[1])
@@ -52,9 +64,10 @@ class Pairs(NamedTuple):
             raise ValueError("tolerance: no second patch of another picture lies at the same distance; take more pairs")
         others = torch.multinomial(fits[rows].float(), each, replacement=True, generator=generator).flatten()
         rows = rows.repeat_interleave(each)
-        both = ([side[rows, 0], side[others, 1]] for side in (self.middles, self.pictures))
-        middles, pictures = (torch.stack(pair, 1) for pair in both)
-        return Pairs(self.first[rows], self.second[others], middles[:, 1] - middles[:, 0], middles, pictures)
+        of_both = (self.middles, self.pictures, self.orientations)
+        middles, pictures, orientations = (torch.stack([of[rows, 0], of[others, 1]], 1) for of in of_both)
+        offset = middles[:, 1] - middles[:, 0]
+        return OccludedPatches(self.first[rows], self.second[others], offset, middles, pictures, orientations)
 
 
 class Covered(NamedTuple):
@@ -62,10 +75,11 @@ class Covered(NamedTuple):
 
     halves: Tensor  #: shape (pictures, 2, size, size), uint8 ink: what is seen below left and above right of the bar
     picture: Tensor  #: shape (cuts,), int64: whose cut it is
-    places: Tensor  #: shape (cuts, 2, REACH, 2): x and y of points on either side, from the gap outwards, pixels
+    places: Tensor  #: shape (cuts, 2, POINTS_FOLLOWED, 2): x and y of points on both sides, from the gap, pixels
     counts: Tensor  #: shape (cuts, 2), int64: how many of those points there are
 
-    def sample(self, n: int, window: int, generator: torch.Generator) -> Pairs:
+    @checked
+    def sample(self, n: Count, window: Count, generator: torch.Generator) -> OccludedPatches:
         """Pairs that a bar parts: their middles lie on one stroke, on either side of the bar.
 
         Which side is the first, and by which of the symmetries of the bar the pictures are turned, is drawn by lot
@@ -76,14 +90,14 @@ class Covered(NamedTuple):
             window: edge of a patch, pixels, even.
         Raises:
             ValueError: n < 1, window odd or out of range, or no pair is left.
-        """
-        if n < 1:
-            raise ValueError(f"n: wanted at least 1, got {n}")
-        cuts = torch.randint(len(self.picture), (n,), generator=generator)
-        along = (torch.rand(n, 2, generator=generator) * self.counts[cuts]).long()
-        return _turned(self.pairs(cuts, along, window), self.halves.shape[-1], generator)
 
-    def pairs(self, cuts: Tensor, along: Tensor, window: int) -> Pairs:
+        >>> cover(["eye", "bell"], g).sample(50, 12, g).first.shape[1:]
+        torch.Size([12, 12])
+        """
+        return _turned(self._try(n, window, generator), self.halves.shape[-1], generator)
+
+    @checked
+    def pairs(self, cuts: Int64[Tensor, " n"], along: Int64[Tensor, "n 2"], window: Count) -> OccludedPatches:
         """The pairs at chosen places; the first is below the bar.
 
         Args:
@@ -98,26 +112,89 @@ class Covered(NamedTuple):
         size = self.halves.shape[-1]
         if window % 2 or not 4 <= window <= size // 2:
             raise ValueError(f"window: wanted an even number from 4 to {size // 2} pixels, got {window}")
-        middles = self.places[cuts[:, None], torch.arange(2), along].round()
+        sides = torch.arange(2)
+        middles = self.places[cuts[:, None], sides, along].round()
         corners = middles.long() - window // 2
         apart = (middles[:, 1] - middles[:, 0]).abs().amax(1) >= window
-        inside = ((corners >= 0) & (corners <= size - window)).flatten(1).all(1)
-        cuts, corners, middles = (of[apart & inside] for of in (cuts, corners, middles))
-        patches = torch.stack([self._cut(cuts, side, corners[:, side], window) for side in (0, 1)], 1)
+        fits = _some(apart & ((corners >= 0) & (corners <= size - window)).flatten(1).all(1))
+        cuts, along, corners, middles = (of[fits] for of in (cuts, along, corners, middles))
+        rows = 2 * self.picture[cuts, None] + sides
+        patches = cut(self.halves.view(-1, 1, size, size), rows.flatten(), corners.flatten(0, 1).flip(1), window)
+        patches = patches.view(-1, 2, window, window).float() / 255
         at = slice(window // 2 - 1, window // 2 + 1)
-        inked = (patches[:, :, at, at].mean((2, 3)) >= INK).all(1)
-        if not inked.any():
-            raise ValueError(f"cuts: no pair was left of {len(inked)}; take more")
-        middles, picture = middles[inked], self.picture[cuts[inked]]
-        return Pairs(*patches[inked].unbind(1), middles[:, 1] - middles[:, 0], middles, picture[:, None].expand(-1, 2))
+        inked = _some((patches[:, :, at, at].mean((2, 3)) >= INK).all(1))
+        cuts, along, middles, patches = (of[inked] for of in (cuts, along, middles, patches))
+        of_both = middles, self.picture[cuts, None].expand(-1, 2), self._orientations(cuts, along)
+        return OccludedPatches(patches[:, 0], patches[:, 1], middles[:, 1] - middles[:, 0], *of_both)
 
-    def _cut(self, cuts: Tensor, side: int, corners: Tensor, window: int) -> Tensor:
-        within = torch.arange(window)
-        y, x = (corners[:, axis, None] + within for axis in (1, 0))
-        return self.halves[self.picture[cuts][:, None, None], side, y[:, :, None], x[:, None, :]].float() / 255
+    def _try(self, n: int, window: int, generator: torch.Generator) -> OccludedPatches:
+        """The pairs at n places drawn by lot, the first ones below the bar."""
+        cuts = torch.randint(len(self.picture), (n,), generator=generator)
+        along = (torch.rand(n, 2, generator=generator) * self.counts[cuts]).long()
+        return self.pairs(cuts, along, window)
+
+    def _orientations(self, cuts: Tensor, along: Tensor) -> Tensor:
+        """Of the strokes at such points, from the points beside them, shape (n, 2); of a lone one, across the gap."""
+        sides, last = torch.arange(2), self.counts[cuts] - 1
+        before, after = (self.places[cuts[:, None], sides, (along + k).clamp_min(0).minimum(last)] for k in (-1, 1))
+        gap = self.places[cuts, 1, 0] - self.places[cuts, 0, 0]
+        run = torch.where(last[:, :, None] > 0, after - before, gap[:, None])
+        return torch.atan2(run[..., 1], run[..., 0]) % math.pi
 
 
-def cover(names, generator: torch.Generator, *, size: int = 64, turning: bool = True) -> Covered:
+class OccludedIcons:
+    """Icons beneath a bar as a world: a pair is two patches that the bar parts, shape (n, 1, window, window).
+
+    Which side is the first, and how the icons are turned, is the same for all pairs of a call, so that no side is
+    given away. Truth, of the first: "orientation" of the stroke in its middle, as sine and cosine of twice the angle,
+    and "position" of its middle in the image, x and y, pixels.
+
+    Args:
+        names: of icons; None means every 25th outline, in the order of the alphabet, those of held-out concepts left
+            out. They are covered once, here, which takes about 10 ms an icon.
+        size, window: edge of the images and of the patches, pixels; window even.
+        views: of both members, as in `Images`; none unless you say otherwise.
+        generator: lays the bars; None means a fresh generator with seed 0.
+    Raises:
+        ValueError: as `cover`, or (when sampled) as `Covered.sample`.
+    Taught in: icons, "Learn it without a label".
+
+    >>> pairs = OccludedIcons(["eye", "bell"]).sample(20, g)
+    >>> pairs.first.shape, {name: of.shape[1:] for name, of in pairs.truth.items()}
+    (torch.Size([20, 1, 12, 12]), {'orientation': torch.Size([2]), 'position': torch.Size([2])})
+    """
+
+    @checked
+    def __init__(
+        self,
+        names: list[str] | tuple[str, ...] | None = None,
+        *,
+        size: Count = 64,
+        window: Count = 12,
+        views: View | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        chosen = _some_for_training() if names is None else names
+        self.covered = cover(chosen, generator or torch.Generator().manual_seed(0), size=size)
+        self.window, self.views = window, views
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """n pairs, drawn until there are as many."""
+        found = []
+        while sum(len(of.first) for of in found) < n:
+            found.append(self.covered._try(3 * n + 256, self.window, generator))
+        first_n = OccludedPatches._make(torch.cat(of)[:n] for of in zip(*found, strict=True))
+        turned = _turned(first_n, self.covered.halves.shape[-1], generator)
+        twice = 2 * turned.orientations[:, 0]
+        truth = {"orientation": torch.stack([twice.sin(), twice.cos()], 1), "position": turned.middles[:, 0]}
+        return seen(Pairs(turned.first[:, None], turned.second[:, None], truth), self.views, generator)
+
+
+@checked
+def cover(
+    names: list[str] | tuple[str, ...], generator: torch.Generator, *, size: Count = 64, turning: bool = True
+) -> Covered:
     """Lay a bar over icons, where a slash would be, and cut them off at it as slashed icons are.
 
     Icons are turned by a quarter or not, shifted a little or not, and cut off beneath the bar on one side and short of
@@ -129,15 +206,20 @@ def cover(names, generator: torch.Generator, *, size: int = 64, turning: bool = 
         turning: half of them are turned by a quarter.
     Raises:
         ValueError: an unknown name, none at all, nothing is cut, or size not 8 to 1024.
+
+    >>> covered = cover(["eye", "bell"], g, size=32)
+    >>> covered.halves.shape, covered.places.shape[1:]
+    (torch.Size([2, 2, 32, 32]), torch.Size([2, 18, 2]))
     """
     groups, picture, places, counts = [], [], [], []
     for name in names:
         halves, cuts = _cut_off(elements(name), turning, generator)
         groups += halves if cuts else []
-        for cut in cuts:
+        for ends in cuts:
             picture.append(len(groups) // 2 - 1)
-            counts.append([len(side) for side in cut])
-            places.append(torch.stack([torch.cat([side, side[-1:].expand(REACH - len(side), 2)]) for side in cut]))
+            counts.append([len(side) for side in ends])
+            padded = [torch.cat([side, side[-1:].expand(POINTS_FOLLOWED - len(side), 2)]) for side in ends]
+            places.append(torch.stack(padded))
     if not picture:
         raise ValueError("names: wanted icons of which the bar cuts a stroke")
     batches = [groups[start : start + 256] for start in range(0, len(groups), 256)]
@@ -153,12 +235,26 @@ def joined(parts: list[Covered]) -> Covered:
 
     Raises:
         ValueError: none, or their sizes differ.
+
+    >>> parts = [cover([name], g, size=32) for name in ("eye", "bell")]
+    >>> joined(parts).picture.tolist() == [0] * len(parts[0].picture) + [1] * len(parts[1].picture)
+    True
     """
     if not parts or len({part.halves.shape[1:] for part in parts}) > 1:
         raise ValueError(f"parts: wanted some, all of one size, got {[tuple(part.halves.shape) for part in parts]}")
     before = [0, *torch.tensor([len(part.halves) for part in parts]).cumsum(0).tolist()]
     picture = torch.cat([part.picture + first for part, first in zip(parts, before, strict=False)])
-    return Covered(*map(torch.cat, zip(*parts, strict=True)))._replace(picture=picture)
+    return Covered._make(map(torch.cat, zip(*parts, strict=True)))._replace(picture=picture)
+
+
+def _some(good: Tensor) -> Tensor:
+    if not good.any():
+        raise ValueError(f"cuts: no pair was left of {len(good)}; take more")
+    return good
+
+
+def _some_for_training() -> list[str]:
+    return [name for name in names()[::EVERY] if is_for_training(name)]
 
 
 def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
@@ -172,26 +268,12 @@ def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[list[list[T
         points = resample(line, STEP) - BOX / 2
         points = (points.flip(1) * torch.tensor([1.0, -1.0]) if turned else points) + BOX / 2 + shift
         beside, _ = across(points, BAR)
-        for start, end, side in _runs(_sides(beside, margins)):
+        for start, end, side in runs(_sides(beside, margins)):
             halves[side - 1] += [points[start:end]] if side and end - start > 1 else []
         closed = torch.equal(line[0], line[-1])
-        cuts += _gaps(points, _sides(beside, margins.clamp_min(BEYOND)), closed)
+        sides = _sides(beside, margins.clamp_min(BEYOND))
+        cuts += gaps(points, sides, closed, step=STEP, reach=POINTS_FOLLOWED)
     return halves, cuts
-
-
-def _gaps(points: Tensor, sides: Tensor, closed: bool) -> list[list[Tensor]]:
-    """Points from each gap outwards, below and above, where a line comes out on the other side."""
-    found, once = [], len(points)
-    if closed:  # once more round
-        points, sides = torch.cat([points, points[1:]]), torch.cat([sides, sides[1:]])
-    runs = _runs(sides)
-    for before, gap, after in zip(runs, runs[1:], runs[2:], strict=False):
-        start, end, side = gap
-        if side or (closed and start >= once) or {before[2], after[2]} != {1, 2} or (end - start) * STEP > LONGEST_GAP:
-            continue
-        ends = [points[max(before[0], start - REACH) : start].flip(0), points[end : min(after[1], end + REACH)]]
-        found.append(ends if before[2] == 1 else ends[::-1])
-    return found
 
 
 def _sides(beside: Tensor, margins: Tensor) -> Tensor:
@@ -199,20 +281,16 @@ def _sides(beside: Tensor, margins: Tensor) -> Tensor:
     return (beside < -margins[0]).long() + 2 * (beside > margins[1]).long()
 
 
-def _runs(sides: Tensor) -> list[tuple[int, int, int]]:
-    """Start, end and value of runs of equal values."""
-    bounds = [0, *(sides.diff().nonzero()[:, 0] + 1).tolist(), len(sides)]
-    return [(start, end, int(sides[start])) for start, end in pairwise(bounds)]
-
-
-def _turned(pairs: Pairs, size: int, generator: torch.Generator) -> Pairs:
+def _turned(pairs: OccludedPatches, size: int, generator: torch.Generator) -> OccludedPatches:
     """Pairs seen in one of the ways that leave the bar where it is; whoever changes sides changes places, too."""
-    patches, middles = torch.stack([pairs.first, pairs.second], 1), pairs.middles
+    patches, middles, orientations = torch.stack([pairs.first, pairs.second], 1), pairs.middles, pairs.orientations
     transposed, reversed_, exchanged = (torch.rand(3, generator=generator) < 0.5).tolist()
     if transposed:
-        patches, middles = patches.transpose(2, 3).flip(1), middles.flip(1, 2)
+        patches, middles = patches.transpose(2, 3), middles.flip(2)
+        orientations = (math.pi / 2 - orientations) % math.pi
     if reversed_:
-        patches, middles = patches.flip(1, 2, 3), size - middles.flip(1)
-    if exchanged:
-        patches, middles = patches.flip(1), middles.flip(1)
-    return Pairs(*patches.unbind(1), middles[:, 1] - middles[:, 0], middles, pairs.pictures)
+        patches, middles = patches.flip(2, 3), size - middles
+    if transposed ^ reversed_ ^ exchanged:
+        patches, middles, orientations = (of.flip(1) for of in (patches, middles, orientations))
+    first, second = patches.unbind(1)
+    return OccludedPatches(first, second, middles[:, 1] - middles[:, 0], middles, pairs.pictures, orientations)

@@ -6,17 +6,21 @@ How a line becomes ink is left to `strokes`; pairs of patches on either side of 
 import json
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from hssl.checks import checked, one_of
 from hssl.worlds.strokes import BOX, WIDTH, distance_to, fill, polylines, resample, stroke
 
 #: The icons of the pair that is drawn filled: the microphone and the camera, each of them also with "-off".
 GOOGLE = ("baseline-mic", "baseline-videocam")
 STEEP = 14.0  # units that a slash covers at least, along either axis
 SAME = 0.5  # units; within it of an icon's line, a line counts as the same
+LONGEST_GAP = 6.0  # units of a stroke that a slash may hide
 ALIKE = 0.95  # share of an icon's `-off` variant that must be the same, for a pair to be clean
 ALWAYS_HELD_OUT = ("camera", "microphone", "video")  # what Google's pairs show
 
@@ -40,9 +44,12 @@ class Layers(NamedTuple):
 
 
 def names(of: str = "tabler") -> list[str]:
-    """All icons of a set, "tabler" (outlines, drawn as strokes) or "google" (filled), in the order of the alphabet."""
-    if of not in _sets():
-        raise ValueError(f"of: wanted one of {', '.join(_sets())}, got {of!r}")
+    """All icons of a set, "tabler" (outlines, drawn as strokes) or "google" (filled), in the order of the alphabet.
+
+    >>> len(names()), names("google")
+    (5166, ['baseline-mic', 'baseline-mic-off', 'baseline-videocam', 'baseline-videocam-off'])
+    """
+    one_of("of", of, _sets())
     return list(_sets()[of])
 
 
@@ -52,7 +59,7 @@ def pairs() -> tuple[str, ...]:
 
     One element of it is a slash, none of the icon itself; and 95 % of its other lines run where the icon's lines run.
     """
-    return tuple(name for name in names() if f"{name}-off" in _sets()["tabler"] and _is_clean(name))
+    return tuple(filter(_is_clean, names()))
 
 
 @cache
@@ -71,16 +78,18 @@ def train_names(*, slashed: bool = False) -> tuple[str, ...]:
 
     Nor is an outline among them that has all lines of a held-out one, whatever its name.
     """
-    held_out = [_lines(name) for name in held_out_pairs()]
-    candidates = [name for name in names() if _concept(name) not in _held_out()]
-    return tuple(
-        name
-        for name in candidates
-        if (slashed or "-off-" not in f"{name}-") and not any(lines <= _lines(name) for lines in held_out)
-    )
+    return tuple(name for name in names() if is_for_training(name, slashed=slashed))
 
 
-def draw(which: str | list[str] | tuple[str, ...], size: int = 64) -> Tensor:
+def is_for_training(name: str, *, slashed: bool = False) -> bool:
+    """Whether `train_names` has an icon, without reading all others."""
+    if _concept(name) in _held_out() or (not slashed and "-off-" in f"{name}-"):
+        return False
+    return not any(lines <= _lines(name) for lines in map(_lines, held_out_pairs()))
+
+
+@checked
+def draw(which: str | list[str] | tuple[str, ...], size: int = 64) -> Float[Tensor, "n 1 {size} {size}"]:
     """Icons as ink on nothing, anti-aliased; strokes are 2 of 24 units wide, with round caps.
 
     Args:
@@ -90,6 +99,9 @@ def draw(which: str | list[str] | tuple[str, ...], size: int = 64) -> Tensor:
         Shape (n, 1, size, size), in [0, 1].
     Raises:
         ValueError: an unknown name, none at all, or size not 8 to 1024.
+
+    >>> draw(["eye", "bell"], 32).shape
+    torch.Size([2, 1, 32, 32])
     """
     which = [which] if isinstance(which, str) else list(which)
     if not which:
@@ -124,6 +136,9 @@ def slash(name: str) -> Slash:
     """The slash over an icon of `pairs` or `GOOGLE`.
 
     That of a filled icon is the diagonal band which holds all that the icon with the slash has and the icon has not.
+
+    >>> slash("eye")
+    Slash(start=tensor([3., 3.]), end=tensor([21., 21.]), width=2.0)
     """
     if name not in GOOGLE:
         (line,) = (line for line in strokes(_off(name)) if _is_slash(line))
@@ -137,10 +152,49 @@ def slash(name: str) -> Slash:
 
 
 def across(points: Tensor, bar: Slash) -> tuple[Tensor, Tensor]:
-    """How far points, shape (..., 2), are from the middle line of a slash (positive above), and how far along it."""
+    """How far points, shape (..., 2), are from the middle line of a slash (positive above), and how far along it.
+
+    >>> across(torch.tensor([4.0, 3.0]), Slash(torch.zeros(2), torch.tensor([0.0, 9.0]), 2.0))
+    (tensor(4.), tensor(3.))
+    """
     along = (bar.end - bar.start) / (bar.end - bar.start).norm()
     x, y = (points - bar.start).unbind(-1)
     return x * along[1] - y * along[0], x * along[0] + y * along[1]
+
+
+def gaps(points: Tensor, sides: Tensor, closed: bool, *, step: float, reach: int) -> list[list[Tensor]]:
+    """Where a slash hides a line that comes out on its other side: points from each gap outwards, below and above.
+
+    Args:
+        points: along the line, shape (n, 2), `step` units apart.
+        sides: of each point, shape (n,), int64: 0 hidden, 1 below the slash, 2 above it.
+        closed: the line ends where it starts, and a gap may run across that point.
+        step: units. reach: how many points are given on either side, at most.
+
+    >>> points = resample(torch.tensor([[0.0, 0.0], [9.0, 0.0]]), 1.0)
+    >>> [(below, above)] = gaps(points, torch.tensor([1, 1, 1, 0, 0, 2, 2, 2, 2, 2]), False, step=1.0, reach=3)
+    >>> below[:, 0].tolist(), above[:, 0].tolist()
+    ([2.0, 1.0, 0.0], [5.0, 6.0, 7.0])
+    """
+    once, found = len(points) if closed else torch.inf, []
+    if closed:  # once more round
+        points, sides = torch.cat([points, points[1:]]), torch.cat([sides, sides[1:]])
+    bounds = runs(sides)
+    for before, (start, end, side), after in zip(bounds, bounds[1:], bounds[2:], strict=False):
+        if not side and start < once and (end - start) * step <= LONGEST_GAP and {before[2], after[2]} == {1, 2}:
+            ends = [points[max(before[0], start - reach) : start].flip(0), points[end : min(after[1], end + reach)]]
+            found.append(ends if before[2] == 1 else ends[::-1])
+    return found
+
+
+def runs(values: Tensor) -> list[tuple[int, int, int]]:
+    """Start, end and value of the runs of equal values, shape (n,).
+
+    >>> runs(torch.tensor([7, 7, 0]))
+    [(0, 2, 7), (2, 3, 0)]
+    """
+    bounds = [0, *(values.diff().nonzero()[:, 0] + 1).tolist(), len(values)]
+    return [(start, end, int(values[start])) for start, end in pairwise(bounds)]
 
 
 def layers(name: str, size: int = 64) -> Layers:
@@ -151,6 +205,10 @@ def layers(name: str, size: int = 64) -> Layers:
         size: edge of the picture, pixels.
     Raises:
         ValueError: another name, or size not 8 to 1024.
+
+    >>> parts = layers("eye", 32)
+    >>> parts.elements.shape, parts.owner.unique().tolist()
+    (torch.Size([2, 32, 32]), [-1, 0, 1])
     """
     bar, parts, at = slash(name), elements(name), pixel_centres(size)
     ink = draw(_off(name), size)[0, 0]
@@ -194,7 +252,7 @@ def _paths(name: str) -> list[str]:
 
 
 def _off(name: str) -> str:
-    if name not in GOOGLE and name not in pairs():
+    if name not in GOOGLE and not _is_clean(name):
         raise ValueError(f"name: wanted an icon of `pairs()` or {', '.join(GOOGLE)}, got {name!r}")
     return f"{name}-off"
 
@@ -204,7 +262,10 @@ def _is_slash(line: Tensor) -> bool:
     return len(line) == 2 and bool((run > STEEP).all() and (run[0] - run[1]).abs() < SAME)
 
 
+@cache
 def _is_clean(name: str) -> bool:
+    if f"{name}-off" not in _sets()["tabler"] or name not in _sets()["tabler"]:
+        return False
     lines, off = strokes(name), strokes(f"{name}-off")
     rest = [line for line in off if not _is_slash(line)]
     if len(off) - len(rest) != 1 or not rest or any(map(_is_slash, lines)):
@@ -221,15 +282,15 @@ def _lines(name: str) -> frozenset[tuple[float, ...]]:
 
 
 @cache
-def _concepts() -> tuple[str, ...]:
-    return tuple(name for name in pairs() if not any(name.startswith(f"{other}-") for other in pairs()))
+def _concepts() -> dict[str, None]:
+    return dict.fromkeys(name for name in pairs() if not any(name.startswith(f"{other}-") for other in pairs()))
 
 
 @cache
 def _held_out() -> frozenset[str]:
-    return frozenset(_concepts()[::2]) | frozenset(ALWAYS_HELD_OUT)
+    return frozenset(list(_concepts())[::2]) | frozenset(ALWAYS_HELD_OUT)
 
 
 @cache
 def _concept(name: str) -> str:
-    return next((concept for concept in _concepts() if f"{name}-".startswith(f"{concept}-")), name)
+    return next((start for start in accumulate(name.split("-"), "{}-{}".format) if start in _concepts()), name)

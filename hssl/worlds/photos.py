@@ -1,6 +1,6 @@
-"""Real photographs, each with its author and licence, and the edges in them.
+"""Real photographs, each with its author and licence, the edges in them, and neighbouring windows of them as a world.
 
-What patches of them have in common is left to `patches` and `pairing`; contours whose law is known, to `contours`.
+Other pairs of patches are left to `patches` and `pairing`; contours whose law is known, to `contours`.
 """
 
 import json
@@ -9,15 +9,21 @@ import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from sklearn.datasets import load_sample_images
 from torch import Tensor
+
+from hssl.checks import Count, Positive, checked, one_of
+from hssl.pairs import Pairs, View
+from hssl.patches import cut
+from hssl.worlds.images import seen
 
 SAMPLES = ("china", "flower")  # scikit-learn's own
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
@@ -31,20 +37,86 @@ class EdgeElements(NamedTuple):
     contrasts: Tensor  #: shape (m,): height of the step; positive where it is brighter towards (−sin, cos)
 
 
+class Photographs:
+    """Photographs as a world: a pair is two windows side by side or one above the other, shape (n, 3, edge, edge).
+
+    Photograph, direction, which of the two is the first and where they lie, to a pixel, are drawn uniformly.
+    Truth: "photograph", in the order of `names`.
+
+    Args:
+        names: of photographs; None means all of them.
+        edge: of a window, pixels.
+        size: longest edge of the photographs, pixels; None means as they are stored, of several sizes.
+        views: of both members, as in `images.Images`; none unless you say otherwise.
+    Raises:
+        ValueError: an unknown name, none at all, size out of range, or an edge of which no two fit side by side.
+    Taught in: patch_pairs, "Photographs".
+
+    >>> world = Photographs(["china", "flower"], edge=8, size=64)
+    >>> pairs = world.sample(20, g)
+    >>> pairs.first.shape, pairs.truth["photograph"].unique()
+    (torch.Size([20, 3, 8, 8]), tensor([0, 1]))
+    """
+
+    @checked
+    def __init__(
+        self,
+        names: list[str] | tuple[str, ...] | None = None,
+        *,
+        edge: Count = 16,
+        size: int | None = 320,
+        views: View | None = None,
+    ):
+        self.names, self.edge, self.views = _all_names() if names is None else list(names), edge, views
+        if not self.names:
+            raise ValueError("names: wanted at least one photograph")
+        photographs = [load(name, size) for name in self.names]
+        self.sizes = torch.tensor([of.shape[1:] for of in photographs])  # (photographs, 2), height and width
+        if 2 * edge > self.sizes.min():
+            raise ValueError(f"edge: wanted at most {self.sizes.min() // 2}, half the shortest edge, got {edge}")
+        height, width = self.sizes.amax(0).tolist()
+        self.images = torch.stack(
+            [torch.nn.functional.pad(of, (0, width - of.shape[2], 0, height - of.shape[1])) for of in photographs]
+        )
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """n pairs of neighbouring windows."""
+
+        def draw(count: int) -> Tensor:
+            return torch.randint(count, (n,), generator=generator, device=generator.device).cpu()
+
+        rows, down, swapped = draw(len(self.names)), draw(2), draw(2).bool()
+        step = self.edge * torch.stack([down, 1 - down], 1)  # from the upper or left window to the other, (n, 2)
+        room = self.sizes[rows] - self.edge - step + 1
+        corner = (torch.rand(n, 2, generator=generator, device=generator.device).cpu() * room).long()
+        one, other = (cut(self.images, rows, at, self.edge) for at in (corner, corner + step))
+        first, second = (torch.where(swapped[:, None, None, None], b, a) for a, b in ((one, other), (other, one)))
+        return seen(Pairs(first, second, {"photograph": rows}), self.views, generator)
+
+
 def names() -> list[str]:
-    """All photographs: nine that come with the package, and scikit-learn's two."""
-    return sorted([*_credits(), *SAMPLES])
+    """All photographs: nine that come with the package, and scikit-learn's two.
+
+    >>> len(names()), names()[-1]
+    (11, 'wine')
+    """
+    return _all_names()
 
 
-def load(name: str, size: int | None = None) -> Tensor:
+@checked
+def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
     """A photograph, shape (3, h, w), float32 in [0, 1].
 
     Args:
         size: longest edge in pixels, 16 up to what is stored; None means as it is stored.
     Raises:
         ValueError: an unknown name, or size out of range.
+
+    >>> load("china", 64).shape
+    torch.Size([3, 43, 64])
     """
-    _check_name(name)
+    one_of("name", name, names())
     if name in SAMPLES:
         photograph = Image.fromarray(_samples()[name])
     else:
@@ -59,26 +131,32 @@ def load(name: str, size: int | None = None) -> Tensor:
     return torch.from_numpy(np.array(photograph, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
 
 
-def grey(photograph: Tensor) -> Tensor:
-    """Its luma, shape (..., 1, h, w), from shape (..., 3, h, w)."""
-    if not photograph.is_floating_point():
-        raise TypeError(f"photograph: wanted floating-point numbers, got {photograph.dtype}")
-    if photograph.ndim < 3 or photograph.shape[-3] != 3:
-        raise ValueError(f"photograph: wanted shape (..., 3, h, w), got {tuple(photograph.shape)}")
+@checked
+def grey(photograph: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 1 h w"]:
+    """Its luma, shape (..., 1, h, w), from shape (..., 3, h, w).
+
+    >>> grey(torch.ones(3, 4, 5)).shape
+    torch.Size([1, 4, 5])
+    """
     return (photograph * photograph.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
 def attribution(name: str) -> str:
-    """Who made a photograph, under what licence it is here, and what was changed, in a line."""
-    _check_name(name)
+    """Who made a photograph, under what licence it is here, and what was changed, in a line.
+
+    >>> attribution("seeding")[:49]
+    '"seeding", Clemens Engelhardt, 2018. CC0-1.0, fro'
+    """
+    one_of("name", name, names())
     if name in SAMPLES:
         return _sample_attribution(name)
     credit = _credits()[name]
     return '"{title}", {author}, {year}. {licence}, from {source}; {changes}.'.format(**credit)
 
 
+@checked
 def edge_elements(
-    image: Tensor, sigma: float, count: int, generator: torch.Generator, *, least: float = 0.05
+    image: Float[Tensor, "1 h w"], sigma: Positive, count: Count, generator: torch.Generator, *, least: Positive = 0.05
 ) -> EdgeElements:
     """Where the edges of a picture run, as single elements that lie apart.
 
@@ -92,14 +170,20 @@ def edge_elements(
         count: how many elements are wanted at most.
         least: height of the lowest step that counts as an edge; a sharp step of height c has contrast c.
     Raises:
-        TypeError: the image is no floating-point tensor.
-        ValueError: another shape, a value outside [0, 1] or NaN, sigma outside 0.5 to 20, count < 1, least <= 0, or an
-            image too small for any element.
+        ArgumentError: another shape or dtype, count < 1, or least <= 0.
+        ValueError: a value outside [0, 1] or NaN, sigma outside 0.5 to 20, or an image too small for any element.
     Source: Canny 1986; how natural edges follow each other, Geisler et al. 2001.
+
+    >>> image = torch.zeros(1, 40, 40)
+    >>> image[..., 20:] = 1  # an edge that runs down, brighter towards (−1, 0)
+    >>> found = edge_elements(image, 1.0, 50, g)
+    >>> found.places[:, 0].unique(), found.orientations.mul(2 / torch.pi).unique(), found.contrasts.sign().unique()
+    (tensor([20.]), tensor([1.]), tensor([-1.]))
     """
-    _check_image(image, sigma, count, least)
+    _check_image(image, sigma)
     pixels = image[0].double().cpu().numpy()
-    dy, dx = (gaussian_filter(pixels, sigma, order=order) for order in ((1, 0), (0, 1)))
+    orders: tuple[Any, ...] = ((1, 0), (0, 1))  # of the derivatives, along y and x
+    dy, dx = (gaussian_filter(pixels, sigma, order=order) for order in orders)
     steep = np.hypot(dx, dy) * sigma * math.sqrt(2 * math.pi)  # height of an ideal step
     places, steepest = _ridge(steep, dx, dy, math.ceil(3 * sigma))
     kept = steepest >= least
@@ -117,7 +201,7 @@ def edge_elements(
 def _ridge(steep: np.ndarray, dx: np.ndarray, dy: np.ndarray, rim: int) -> tuple[np.ndarray, np.ndarray]:
     """Where steepness is highest along the gradient: x and y as indices, shape (m, 2), and how high, shape (m,)."""
     inner = (slice(rim, -rim), slice(rim, -rim))
-    y, x = (axis[inner].ravel() for axis in np.indices(steep.shape))
+    y, x = np.indices(steep.shape)[:, *inner].reshape(2, -1)
     length = np.hypot(dx, dy)[inner].ravel().clip(1e-12)
     ux, uy = dx[inner].ravel() / length, dy[inner].ravel() / length
     here = steep[inner].ravel()
@@ -133,7 +217,7 @@ def _apart(places: np.ndarray, order: list[int], distance: float, count: int) ->
     """Indices in this order, each left out that lies within the distance of an earlier one, at most so many."""
     if not order:
         return []
-    tree, taken, chosen = cKDTree(places), np.zeros(len(places), bool), []
+    tree, taken, chosen = KDTree(places), np.zeros(len(places), bool), []
     for index in order:
         if not taken[index]:
             chosen.append(index)
@@ -152,6 +236,10 @@ def _credits() -> dict[str, dict[str, str]]:
     return json.loads((_folder() / "ATTRIBUTION.json").read_text(encoding="utf-8"))
 
 
+def _all_names() -> list[str]:
+    return sorted([*_credits(), *SAMPLES])
+
+
 @cache
 def _samples() -> dict[str, np.ndarray]:
     bunch = load_sample_images()
@@ -166,21 +254,10 @@ def _sample_attribution(name: str) -> str:
     return re.sub(r"\[(\d)\]", lambda match: f"({links[match[1]]})", words)
 
 
-def _check_name(name: str) -> None:
-    if name not in names():
-        raise ValueError(f"name: wanted one of {', '.join(names())}, got {name!r}")
-
-
-def _check_image(image: Tensor, sigma: float, count: int, least: float) -> None:
-    if not (isinstance(image, Tensor) and image.is_floating_point()):
-        raise TypeError(f"image: wanted a floating-point tensor, got {getattr(image, 'dtype', type(image))}")
-    if image.ndim != 3 or image.shape[0] != 1:
-        raise ValueError(f"image: wanted shape (1, h, w), got {tuple(image.shape)}")
+def _check_image(image: Tensor, sigma: float) -> None:
     if not ((image >= 0) & (image <= 1)).all():
         raise ValueError("image: wanted values in [0, 1]")
     if not 0.5 <= sigma <= 20:
         raise ValueError(f"sigma: wanted 0.5 to 20 pixels, got {sigma}")
     if min(image.shape[1:]) <= 2 * math.ceil(3 * sigma):
         raise ValueError(f"image: wanted edges of more than {2 * math.ceil(3 * sigma)} pixels for that sigma")
-    if count < 1 or not 0 < least < math.inf:
-        raise ValueError(f"count, least: wanted at least 1, and above 0; got {count} and {least}")

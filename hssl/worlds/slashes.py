@@ -1,18 +1,32 @@
-"""Patches on either side of an icon's slash: of one stroke that it cuts, and four controls that only look like it.
+"""Patches on either side of an icon's slash, also as a world: of one stroke that it cuts, and four controls for them.
 
-All patches are cut from pictures whose slash hides what is beneath it and is then taken away. How similar or how
+All patches are cut from images whose slash hides what is beneath it and is then taken away. How similar or how
 probable a pair is, is left to `encoders`; icons and their slashes are those of `icons`. Taught in: icons, "Controls".
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from scipy.ndimage import label
 from torch import Tensor
 
-from hssl.worlds.icons import GOOGLE, across, elements, layers, pixel_centres, slash, unslashed
+from hssl.checks import Count, checked, one_of
+from hssl.pairs import Pairs, View
+from hssl.patches import cut as cut_windows
+from hssl.worlds.icons import (
+    GOOGLE,
+    across,
+    elements,
+    gaps,
+    held_out_pairs,
+    layers,
+    pixel_centres,
+    slash,
+    unslashed,
+)
+from hssl.worlds.images import seen
 from hssl.worlds.strokes import BOX, distance_to, fill, resample, stroke
 
 CONTROLS = ("offset_half", "from_two_icons", "rotated_half", "mirrored_half")  # the seldom found first
@@ -21,8 +35,7 @@ TURN = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # a quarter, about the middle of
 INK = 0.05  #: a control's second patch has this much more or less ink than the true one, at most
 STEP = 0.1  # units between points of a stroke
 NEAR = 0.3  # units; within it of a line, a point is on the line
-LONGEST_GAP = 6.0  # units
-REACH = 3.5  # units of a stroke that are followed from the gap
+POINTS_FOLLOWED = 35  # of a stroke, from the gap: 3.5 units
 ALIKE = 0.3  # correlation; second patches at nearly the same place that are more alike are no control
 BESIDE = 1.0  # units along either axis; nearer than that is nearly the same place
 TRIES = 40  # places along a stroke that are tried for a cut, and ends of other icons for a place
@@ -53,33 +66,74 @@ def cuts(name: str) -> list[Cut]:
 
     Args:
         name: of `icons.pairs()`, or of `icons.GOOGLE`, whose outlines then count as strokes.
+
+    >>> below, above = cuts("bell")[0]
+    >>> across(below, slash("bell"))[0].max() < 0 < across(above, slash("bell"))[0].min()
+    tensor(True)
     """
     bar, rest, found = slash(name), unslashed(name), []
     for line in elements(name):
         points = resample(line, STEP)
-        if torch.equal(line[0], line[-1]):
-            points = torch.cat([points, points[1:]])  # closed: once more round
         beside, _ = across(points, bar)
-        seen = (distance_to(points, rest) < NEAR) & (beside.abs() > bar.width / 2 + NEAR)
-        change = seen.int().diff().nonzero().flatten() + 1
-        bounds = [0, *change.tolist(), len(points)]
-        for start, end in pairwise(bounds[1:-1]):  # runs with another one on either side
-            once = start <= len(points) // 2 or not torch.equal(line[0], line[-1])
-            if seen[start] or not once or (end - start) * STEP > LONGEST_GAP or beside[start - 1] * beside[end] > 0:
-                continue
-            reach = int(REACH / STEP)
-            before = points[max(bounds[bounds.index(start) - 1], start - reach) : start].flip(0)
-            after = points[end : min(bounds[bounds.index(end) + 1], end + reach)]
-            found.append(Cut(before, after) if beside[end] > 0 else Cut(after, before))
-    return found
+        shown = (distance_to(points, rest) < NEAR) & (beside.abs() > bar.width / 2 + NEAR)
+        sides = shown.long() * (1 + (beside > 0).long())
+        found += gaps(points, sides, torch.equal(line[0], line[-1]), step=STEP, reach=POINTS_FOLLOWED)
+    return [Cut(below, above) for below, above in found]
 
 
+class SlashedIcons:
+    """Pairs of patches that one stroke joins beneath a real slash, as a finite world: shape (n, 1, window, window).
+
+    Truth: "bend", degrees that the stroke turns between the two, and "offset", x and y from the first to the second,
+    pixels.
+
+    Args:
+        names: of icons, as in `across_slash`; None means every fourth one of `icons.held_out_pairs()`. Their pairs are
+            found once, here, which takes about 50 ms an icon.
+        size, window: as in `across_slash`.
+        views: of both members, as in `images.Images`; none unless you say otherwise.
+        generator: chooses among places along a stroke; None means a fresh generator with seed 0.
+    Raises:
+        ValueError: as `across_slash`.
+
+    >>> world = SlashedIcons(["bell", "eye"])
+    >>> pairs = world.sample(2, g)
+    >>> pairs.first.shape, {name: tuple(of.shape) for name, of in pairs.truth.items()}
+    (torch.Size([2, 1, 12, 12]), {'bend': (2,), 'offset': (2, 2)})
+    """
+
+    @checked
+    def __init__(
+        self,
+        names: list[str] | tuple[str, ...] | None = None,
+        *,
+        size: Count = 64,
+        window: Count = 12,
+        views: View | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        chosen = held_out_pairs()[::4] if names is None else names
+        generator = generator or torch.Generator().manual_seed(0)
+        same = across_slash(chosen, generator, size=size, window=window, controls=())["same"]
+        self.pairs = Pairs(same.first, same.second, {"bend": same.bend, "offset": same.offset})
+        self.views = views
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """n of the pairs, drawn without replacement: at most `len(world)`."""
+        return seen(self.pairs.sample(n, generator), self.views, generator)
+
+
+@checked
 def across_slash(
-    names,
+    names: list[str] | tuple[str, ...],
     generator: torch.Generator,
     *,
-    size: int = 64,
-    window: int = 12,
+    size: Count = 64,
+    window: Count = 12,
     controls: tuple[str, ...] = CONTROLS,
 ) -> dict[str, Patches]:
     """Pairs of patches that one stroke joins beneath a slash, and controls matched to them row by row.
@@ -107,8 +161,14 @@ def across_slash(
         "same" and the controls, by name.
     Raises:
         ValueError: an unknown name or control, both kinds of icons at once, window odd or out of range, or no pair.
+
+    >>> found = across_slash(["bell", "eye"], g, controls=("mirrored_half",))
+    >>> list(found), found["same"].first.shape[1:]
+    (['same', 'mirrored_half'], torch.Size([1, 12, 12]))
     """
-    _check(names, size, window, controls)
+    _check(names, size, window)
+    for control in controls:
+        one_of("controls", control, CONTROLS)
     icons, rows = [_Icon(name, size) for name in names], []
     ends = [_ends(icons, side, window) for side in (0, 1)] if "from_two_icons" in controls else [None, None]
     for icon in icons:
@@ -122,11 +182,15 @@ def across_slash(
     return {kind: _stack([row[kind] for row in rows]) for kind in ("same", *controls)}
 
 
-def connected(patches: Patches, *, with_slash: bool = False) -> Tensor:
+@checked
+def connected(patches: Patches, *, with_slash: bool = False) -> Bool[Tensor, " m"]:
     """Whether ink connects the middles of the two patches in their picture, shape (m,), bool: the baseline that fails.
 
     Args:
         with_slash: the slash counts as ink, as if it had the icon's colour.
+
+    >>> connected(across_slash(["bell"], g, controls=())["same"]).any()
+    tensor(False)
     """
     found = []
     for picture, bar, centres in zip(patches.pictures, patches.slashes, patches.centres, strict=True):
@@ -153,11 +217,11 @@ class _Icon:
     def moved(self, about: Tensor, ways: list[Tensor]) -> Tensor:
         """The icon without its slash, moved by 2 × 2 matrices about a point in units, shape (ways, size, size)."""
         bar = torch.stack([1.05 * self.bar.start - 0.05 * self.bar.end, 1.05 * self.bar.end - 0.05 * self.bar.start])
-        ways = [[(line - about) @ way + about for line in [bar, *unslashed(self.name)]] for way in ways]
+        moved = [[(line - about) @ way + about for line in [bar, *unslashed(self.name)]] for way in ways]
         if self.name not in GOOGLE:
-            return stroke([lines for _, *lines in ways], self.size)
-        hidden = stroke([[bar] for bar, *_ in ways], self.size, width=self.bar.width + 0.2)  # one shape with the slash
-        return torch.stack([fill(lines, self.size) for _, *lines in ways]) * (1 - hidden)
+            return stroke([lines for _, *lines in moved], self.size)
+        hidden = stroke([[bar] for bar, *_ in moved], self.size, width=self.bar.width + 0.2)  # one shape with the slash
+        return torch.stack([fill(lines, self.size) for _, *lines in moved]) * (1 - hidden)
 
 
 class _Ends(NamedTuple):
@@ -169,21 +233,22 @@ class _Ends(NamedTuple):
 
 
 def _ends(icons: list[_Icon], side: int, window: int) -> _Ends:
-    corners, patches, owners = [], [], []
-    for icon in icons:
-        seen = icon.rest * icon.seen[side]
-        for corner in (corner for cut in icon.cuts for corner in _corners(cut[side], window, icon.size)):
-            if corner.min() >= 0 and corner.max() <= icon.size - window:
-                corners.append(corner)
-                patches.append(_window(seen, corner, window))
-                owners.append(icon)
-    return _Ends(torch.stack(corners), torch.stack(patches), owners) if owners else _Ends(*torch.zeros(2, 0, 2, 2), [])
+    corners, patches, owners = [torch.zeros(0, 2, dtype=torch.int64)], [torch.zeros(0, window, window)], []
+    for icon in (icon for icon in icons if icon.cuts):
+        own = torch.cat([_corners(cut[side], window, icon.size) for cut in icon.cuts])
+        own = own[((own >= 0) & (own <= icon.size - window)).all(1)]
+        if len(own):
+            rows = torch.zeros(len(own), dtype=torch.int64)
+            patches.append(cut_windows((icon.rest * icon.seen[side])[None, None], rows, own.flip(1), window)[:, 0])
+            corners.append(own)
+            owners += [icon] * len(own)
+    return _Ends(torch.cat(corners), torch.cat(patches), owners)
 
 
 class _Row:
     """A true pair at a place along a cut that is drawn by lot, and its controls."""
 
-    def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, ends: _Ends, generator):
+    def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, ends: _Ends | None, generator: torch.Generator):
         self.icon, self.side, self.window = icon, side, window  # side 1: the second patch is above the slash
         self.ends, self.generator = ends, generator
         self.pixel = BOX / icon.size
@@ -198,22 +263,29 @@ class _Row:
         for i, j in _shuffled((apart >= self.window).nonzero(), self.generator)[:TRIES].tolist():
             bend = (self.courses[1][j] - self.courses[0][i] - torch.pi).rad2deg()
             self.bend = ((bend + 180) % 360 - 180).abs()
-            row = {"same": self._pair(first[i], second[j], self.icon.rest[None])}
-            for kind in filter(controls.__contains__, CONTROLS if row["same"] else ()):
-                row[kind] = getattr(self, f"_{kind}")(row["same"], first[i], second[j])
-                if row[kind] is None:
-                    break
-            if all(row.values()):
-                return row
+            true = self._pair(first[i], second[j], self.icon.rest[None])
+            if true and (found := self._controls(controls, true, first[i], second[j])) is not None:
+                return {"same": true} | found
         return None
 
+    def _controls(self, kinds: tuple[str, ...], true: Patches, a: Tensor, b: Tensor) -> dict[str, Patches] | None:
+        found = {}
+        for kind in filter(kinds.__contains__, CONTROLS):
+            control = getattr(self, f"_{kind}")(true, a, b)
+            if control is None:
+                return None
+            found[kind] = control
+        return found
+
     def _from_two_icons(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+        if self.ends is None:
+            return None
         corners, patches, owners = self.ends
         near = self._fitting(corners, a, b).nonzero()[:, 0]
         near = near[self._beside(true, patches[near], corners[near] - a)]
         for k in _shuffled(near, self.generator)[:TRIES].tolist():
-            stranger = owners[k].first_word != self.icon.first_word and owners[k].has_slash_of(self.icon)
-            if stranger and (found := self._pair(a, corners[k], owners[k].rest[None], true)):
+            unrelated = owners[k].first_word != self.icon.first_word and owners[k].has_slash_of(self.icon)
+            if unrelated and (found := self._pair(a, corners[k], owners[k].rest[None], true)):
                 return found
         return None
 
@@ -255,31 +327,24 @@ class _Row:
         if min(*a, *b) < 0 or max(*a, *b) > self.icon.size - self.window:
             return None
         centres = torch.stack([a, b]) + self.window // 2
-        seconds = _window(drawings, b, self.window) * _window(self.icon.seen[self.side], b, self.window)
+        here, there = ((..., *(slice(k, k + self.window) for k in corner.flip(0).tolist())) for corner in (a, b))
+        seconds = drawings[there] * self.icon.seen[self.side][there]
         middle = slice(self.window // 2 - 1, self.window // 2 + 1)
         good = (seconds[:, middle, middle].mean((1, 2)) - (0.5 if self.icon.name in GOOGLE else 1.0)).abs() <= 0.25
         if true is not None:
             good &= self._beside(true, seconds, b - a)
-        if not good.any():
-            return None
         first = self.icon.rest * self.icon.seen[1 - self.side]
-        for k in _shuffled(good.nonzero()[:, 0], self.generator).tolist():
+        for k in _shuffled(good.nonzero()[:, 0], self.generator).tolist() if good.any() else []:
             picture = first + drawings[k] * self.icon.seen[self.side]
             if not _are_connected(torch.maximum(picture, self.icon.cover), centres):
-                of = self.icon.cover[None], self.bend, self.icon.name
-                patches = _window(first, a, self.window)[None], seconds[k, None]
-                return Patches(*patches, (b - a).float(), centres.float(), picture[None], *of)
+                of = picture[None], self.icon.cover[None], self.bend, [self.icon.name]
+                return Patches(first[here][None], seconds[k, None], (b - a).float(), centres.float(), *of)
         return None
 
 
 def _corners(points: Tensor, window: int, size: int) -> Tensor:
     """Upper left corners, pixels, of the windows whose middles are points in units."""
     return (points * size / BOX - window / 2).round().long()
-
-
-def _window(pictures: Tensor, corner: Tensor, window: int) -> Tensor:
-    x, y = corner.tolist()
-    return pictures[..., y : y + window, x : x + window]
 
 
 def _correlation(patches: Tensor, other: Tensor) -> Tensor:
@@ -289,7 +354,8 @@ def _correlation(patches: Tensor, other: Tensor) -> Tensor:
 
 def _are_connected(ink: Tensor, centres: Tensor) -> bool:
     """Whether one component of ink has pixels at both centres; a centre is the corner between four pixels."""
-    parts, _ = label((ink > 0.5).numpy(), structure=np.ones((3, 3)))
+    parts = np.zeros(ink.shape, np.int32)
+    label((ink > 0.5).numpy(), np.ones((3, 3)), parts)
     one, two = (set(parts[y - 1 : y + 1, x - 1 : x + 1].flatten()) - {0} for x, y in centres.long().tolist())
     return bool(one & two)
 
@@ -308,15 +374,11 @@ def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
 
 def _stack(pairs: list[Patches]) -> Patches:
     *tensors, names = zip(*pairs, strict=True)
-    return Patches(*(torch.stack(tensor) for tensor in tensors), list(names))
+    return Patches._make([*map(torch.stack, tensors), [name for own in names for name in own]])
 
 
-def _check(names, size, window, controls) -> None:
-    if isinstance(names, str) or not len(names):
-        raise ValueError(f"names: wanted a list of icons, got {names!r}")
+def _check(names, size: int, window: int) -> None:
     if len({name in GOOGLE for name in names}) > 1:
         raise ValueError("names: wanted outlines or filled icons, not both at once")
-    if unknown := set(controls) - set(CONTROLS):
-        raise ValueError(f"controls: wanted some of {', '.join(CONTROLS)}, got {', '.join(sorted(unknown))}")
     if window % 2 or not 4 <= window <= size // 2:
         raise ValueError(f"window: wanted an even number from 4 to {size // 2} pixels, got {window}")

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from fontTools.pens.recordingPen import RecordingPen
 from fontTools.svgLib.path import parse_path
+from jaxtyping import Float
 from torch import Tensor
+
+from hssl.checks import Count, Positive, checked
 
 BOX = 24.0  #: edge of a drawing, units
 WIDTH = 2.0  #: of a stroke, units
@@ -26,14 +29,18 @@ def polylines(path: str) -> list[Tensor]:
         One polyline a subpath, shape (points, 2), units; a closed one ends where it starts.
     Raises:
         ValueError: no path data.
+
+    >>> polylines("M3 3h4v2z")[0].tolist()
+    [[3.0, 3.0], [7.0, 3.0], [7.0, 5.0], [3.0, 3.0]]
     """
-    pen, found = RecordingPen(), []
+    pen = RecordingPen()
+    found: list[list[complex]] = []
     try:
         parse_path(path, pen)
     except (ValueError, IndexError, TypeError, AssertionError) as error:
         raise ValueError(f"path: wanted SVG path data, got {path!r}") from error
-    for verb, places in pen.value:
-        places = [complex(*place) for place in places if place is not None]
+    for verb, given in pen.value:
+        places = [complex(*place) for place in given if place is not None]
         if verb == "moveTo":
             found.append([places[0]])
         elif verb == "closePath":
@@ -41,27 +48,34 @@ def polylines(path: str) -> list[Tensor]:
             found.append([found[-1][0]])  # what follows starts there
         elif verb != "endPath":
             found[-1] += _curve([found[-1][-1], *places])
-    found = [np.array(points) for points in found if len(points) > 1]
-    if not found:
+    lines = [torch.tensor([[z.real, z.imag] for z in points]) for points in found if len(points) > 1]
+    if not lines:
         raise ValueError(f"path: wanted SVG path data that draws something, got {path!r}")
-    return [torch.tensor(np.stack([points.real, points.imag], 1), dtype=torch.float32) for points in found]
+    return lines
 
 
-def stroke(groups: list[list[Tensor]], size: int, *, width: float = WIDTH) -> Tensor:
-    """Draw lines with round caps and joins, a picture for each group of polylines.
+@checked
+def stroke(
+    groups: list[list[Tensor]], size: Count, *, width: Positive = WIDTH
+) -> Float[Tensor, "{len(groups)} {size} {size}"]:
+    """Draw lines with round caps and joins, an image for each group of polylines.
 
     Args:
-        groups: polylines, shape (points, 2) each, units; an empty group gives an empty picture.
-        size: edge of the picture, pixels.
+        groups: polylines, shape (points, 2) each, units; an empty group gives an empty image.
+        size: edge of the image, pixels.
         width: of the stroke, units.
     Returns:
         Share of each pixel that is covered, from the distance of its centre to the line, shape (groups, size, size).
     Raises:
-        ValueError: a polyline that is no line, size not 8 to 1024, or width <= 0.
+        ValueError: a polyline that is no line, size not 8 to 1024, or width not above 0 and at most 24.
+
+    >>> ink = stroke([polylines("M4 12h16"), []], 24)
+    >>> ink[:, 11, 12].tolist(), round(ink[0].sum().item())
+    ([1.0, 0.0], 35)
     """
     _check(groups, size)
-    if not 0 < width <= BOX:
-        raise ValueError(f"width: wanted above 0 and at most {BOX} units, got {width}")
+    if width > BOX:
+        raise ValueError(f"width: wanted at most {BOX} units, got {width}")
     pixel = BOX / size
     start, end, owner = _segments(groups)
     block = math.ceil((LONGEST + width) / pixel + 1) + 1  # pixels that a segment may touch, along either axis
@@ -76,11 +90,15 @@ def stroke(groups: list[list[Tensor]], size: int, *, width: float = WIDTH) -> Te
     return (0.5 + (width / 2 - nearest) / pixel).clamp(0, 1).view(len(groups), size, size)
 
 
-def fill(group: list[Tensor], size: int, *, supersampling: int = 4) -> Tensor:
+@checked
+def fill(group: list[Tensor], size: Count, *, supersampling: Count = 4) -> Float[Tensor, "{size} {size}"]:
     """Share of each pixel that lies inside the closed polylines, by their winding number, shape (size, size).
 
     Raises:
         ValueError: a polyline that is no line, or size not 8 to 1024.
+
+    >>> fill(polylines("M4 4h16v16h-16z"), 24).sum().item()
+    256.0
     """
     _check([group], size)
     fine = size * supersampling
@@ -98,7 +116,11 @@ def fill(group: list[Tensor], size: int, *, supersampling: int = 4) -> Tensor:
 
 
 def distance_to(points: Tensor, lines: list[Tensor]) -> Tensor:
-    """Distance from each point, shape (n, 2), to the nearest of the polylines, shape (n,), infinite if none."""
+    """Distance from each point, shape (n, 2), to the nearest of the polylines, shape (n,), infinite if none.
+
+    >>> distance_to(torch.tensor([[5.0, 7.0]]), polylines("M3 3h4"))
+    tensor([4.])
+    """
     if not lines:
         return torch.full((len(points),), torch.inf)
     start, end = (torch.cat([line[k : len(line) - 1 + k] for line in lines]) for k in (0, 1))
@@ -107,7 +129,11 @@ def distance_to(points: Tensor, lines: list[Tensor]) -> Tensor:
 
 
 def resample(line: Tensor, spacing: float) -> Tensor:
-    """Points at equal distances along a polyline, about `spacing` apart, both ends among them, shape (k, 2)."""
+    """Points at equal distances along a polyline, about `spacing` apart, both ends among them, shape (k, 2).
+
+    >>> resample(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), 1.9).tolist()
+    [[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]]
+    """
     length = torch.cat([torch.zeros(1), line.diff(dim=0).norm(dim=1).cumsum(0)])
     at = torch.linspace(0, length[-1].item(), max(2, round(length[-1].item() / spacing) + 1))
     return torch.from_numpy(np.stack([np.interp(at, length, line[:, axis]) for axis in (0, 1)], 1)).float()
@@ -119,7 +145,8 @@ def _curve(points: list[complex]) -> list[complex]:
     bend = max((abs(a - 2 * b + c) for a, b, c in zip(points, points[1:], points[2:], strict=False)), default=0.0)
     pieces = max(1, math.ceil(math.sqrt(degree * (degree - 1) / 8 * bend / TOLERANCE)))
     t = np.arange(1, pieces + 1) / pieces
-    return list(sum(math.comb(degree, k) * (1 - t) ** (degree - k) * t**k * point for k, point in enumerate(points)))
+    parts = [math.comb(degree, k) * (1 - t) ** (degree - k) * t**k * point for k, point in enumerate(points)]
+    return np.sum(parts, axis=0).tolist()
 
 
 def _segments(groups: list[list[Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
