@@ -42,7 +42,7 @@ test: $(PASSED)
 	@echo "The suite has passed on what is here ('make test FORCE=1' runs it again)."
 
 lab: $(ENVIRONMENT)
-	$(BIN)/jupyter lab book
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/book
 
 lint: $(ENVIRONMENT)
 	$(LINT)
