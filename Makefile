@@ -9,6 +9,7 @@
 #   make format               ruff's form for the code and for the notebooks and their twins
 #   make run CHAPTER=name     execute one notebook and store it with its numbers (no CHAPTER: all)
 #   make full                 all notebooks with the full budget, outside book/: only their numbers are kept
+#   make address URL=https://github.com/you/book   write the repository's address wherever it is named, once it has one
 #   make constraints          write down the versions that are installed now
 #   make clean                remove what was built; the environment stays (distclean removes it too)
 #
@@ -17,10 +18,10 @@
 PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 SITE := _build/html
 ENVIRONMENT := $(VENV)/installed
-PAGES := $(shell find book assets -type f -not -path '*/.ipynb_checkpoints/*') _config.yml _toc.yml
+PAGES := $(shell find book assets -type f -not -path '*/.ipynb_checkpoints/*') _config.yml _toc.yml tools/address.py
 CODE := $(shell find hssl tests tools text benchmarks -type f -not -name '*.pyc') Makefile pyproject.toml jupytext.toml README.md
 # The suite passes under a setting of these, so each setting has its own note that it passed.
 SETTING := $(subst /,_,budget-$(HSSL_BUDGET)-cpu-$(ATEN_CPU_CAPABILITY)-threads-$(OMP_NUM_THREADS))
@@ -29,7 +30,7 @@ LINT = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --p
 
 export HSSL_BUDGET
 
-.PHONY: book serve test test-fast lab lint format run full constraints clean distclean force
+.PHONY: book serve test test-fast unit-tests lab lint format run full address constraints clean distclean force
 
 book: $(SITE)/.built
 	@echo "The book stands: open $(CURDIR)/$(SITE)/index.html, or run 'make serve'."
@@ -42,7 +43,7 @@ test: $(PASSED)
 	@echo "The suite has passed on what is here ('make test FORCE=1' runs it again)."
 
 lab: $(ENVIRONMENT)
-	$(BIN)/jupyter lab book
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/book
 
 lint: $(ENVIRONMENT)
 	$(LINT)
@@ -53,8 +54,9 @@ format: $(ENVIRONMENT)
 	$(BIN)/ruff format .
 	$(BIN)/jupytext --quiet --sync book/*.ipynb
 
-test-fast: $(ENVIRONMENT)
-	$(LINT)
+test-fast: lint unit-tests
+
+unit-tests: # in whatever environment BIN names
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet -m "not slow" -n 2 --dist loadfile tests hssl
 
 run: $(ENVIRONMENT)
@@ -62,6 +64,9 @@ run: $(ENVIRONMENT)
 
 full: $(ENVIRONMENT)
 	HSSL_BUDGET=full $(BIN)/python tools/run.py $(CHAPTER)
+
+address: $(ENVIRONMENT)
+	$(BIN)/python tools/address.py "$(URL)"
 
 # A failed build leaves no pages behind, so that its warnings come again instead of being skipped as already read.
 $(SITE)/.built: $(ENVIRONMENT) $(PAGES)

@@ -1,6 +1,7 @@
 """The built pages: every local link leads somewhere, every picture has words, nothing is taken from elsewhere."""
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -44,6 +45,12 @@ def test_local_links_lead_somewhere(path):
         assert target.exists(), f"{tag['href']} leads nowhere"
         if link.fragment and target.suffix == ".html":
             assert unquote(link.fragment) in anchors(target), f"{tag['href']}: no such place on the page"
+
+
+@each
+def test_no_link_leads_to_an_address_that_is_not_set(path):
+    links = [tag["href"] for tag in soup(path).find_all(href=True)]
+    assert not [link for link in links if re.search(r"[/.]example[/.]", link)]
 
 
 @each

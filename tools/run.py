@@ -18,6 +18,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from joblib import cpu_count
+from jupytext.config import load_jupytext_config
 from nbclient import NotebookClient
 from tqdm import tqdm
 
@@ -58,8 +59,11 @@ def run(name: str, budget: str) -> None:
         if numbers.exists():
             replace(RESULTS / budget / numbers.name, numbers.read_text())
         replace(RESULTS / "run_times.json", (staged / "run_times.json").read_text())
+    twin = jupytext.writes(notebook, "md:myst", config=load_jupytext_config(str(TEXT)))
     target = BOOK if budget == "quick" else ROOT / "_build" / "full"
     replace(target / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+    if budget == "quick":
+        replace(TEXT / f"{name}.md", twin)  # as JupyterLab would write it, and not older than the notebook
     if name == "intro" and budget == "quick":
         store_cover(notebook)
     print(f"stored {target.relative_to(ROOT) / name}.ipynb")
@@ -80,7 +84,7 @@ def read_twin(name: str):
 
 def execute(notebook, name: str, budget: str, staged: Path) -> None:
     """Run every cell; then the cell that shows the run time once more, now that it is known."""
-    moods = {"HSSL_RESULTS": "record", "HSSL_RESULTS_DIR": str(staged), "HSSL_PROGRESS": "0", "HSSL_BUDGET": budget}
+    modes = {"HSSL_RESULTS": "record", "HSSL_RESULTS_DIR": str(staged), "HSSL_PROGRESS": "0", "HSSL_BUDGET": budget}
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -88,7 +92,7 @@ def execute(notebook, name: str, budget: str, staged: Path) -> None:
         store_widget_state=False,
         resources={"metadata": {"path": str(BOOK)}},
     )
-    with client.setup_kernel(env={**os.environ, **moods}):
+    with client.setup_kernel(env={**os.environ, **modes}):
         start = time.perf_counter()
         for index, cell in enumerate(tqdm(notebook.cells, desc=f"{name} ({budget})", unit="cell", leave=False)):
             client.execute_cell(cell, index)
