@@ -155,7 +155,7 @@ def log_ratio(x, y, turn, first, second):
     gamma = stats.gamma(LAW["shape"], scale=LAW["mean"] / LAW["shape"])
     near, far = LAW["smallest"], LAW["largest"]
     d, phi = np.hypot(x, y), np.arctan2(y, x)
-    bend, skew = stats.vonmises(LAW["bend"]), stats.vonmises(LAW["turn"])
+    bend, skew = stats.vonmises(LAW["kappa_bend"]), stats.vonmises(LAW["kappa_turn"])
     same = gamma.pdf(d) / (gamma.cdf(far) - gamma.cdf(near))
     same *= (bend.pdf(phi) + bend.pdf(phi - np.pi)) / 2
     same *= skew.pdf(turn - 2 * phi) + skew.pdf(turn - 2 * phi + np.pi)
@@ -286,9 +286,9 @@ def test_another_critic_can_be_shown():
         ({"rate": 0.0}, "rate: wanted 0 < rate"),
         ({"rate": float("nan")}, "rate: wanted 0 < rate"),
         ({"shift": float("inf")}, "shift"),
-        ({"law": {"bend": 8.0}}, "law: wanted bend, turn"),
-        ({"law": LAW | {"extra": 1.0}}, "law: wanted bend, turn"),
-        ({"law": LAW | {"turn": -1.0}}, "law: wanted numbers > 0"),
+        ({"law": {"kappa_bend": 8.0}}, "law: wanted kappa_bend, kappa_turn"),
+        ({"law": LAW | {"extra": 1.0}}, "law: wanted kappa_bend, kappa_turn"),
+        ({"law": LAW | {"kappa_turn": -1.0}}, "law: wanted numbers > 0"),
         ({"law": LAW | {"mean": float("nan")}}, "law: wanted numbers > 0"),
         ({"law": LAW | {"correlation": 1.0}}, "correlation between"),
         ({"law": LAW | {"smallest": 6.0}}, "smallest < largest"),

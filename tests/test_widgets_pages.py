@@ -60,7 +60,7 @@ def by_torch(page):
     along = ends[:, 1] - ends[:, 0]
     law = contours.Contours(**{name: data["law"][name] for name in contours.law.__dataclass_fields__})
     pair = law.between(ends.mean(1), torch.atan2(along[:, 1], along[:, 0]))
-    pair = contours.Pairs(*(field[:1, 1:].flatten() for field in pair))
+    pair = contours.Relations(*(field[:1, 1:].flatten() for field in pair))
     with torch.no_grad():
         learned = same_logit(critic_of(data)(contours.features(pair))[:, 0] + data["shift"], data["rate"])
     return torch.sigmoid(torch.cat([learned, law.log_likelihood_ratio(pair)])).tolist()

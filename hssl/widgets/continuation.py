@@ -44,7 +44,7 @@ class Continuation(Widget):
 
     Args:
         critic: `Linear` layers with one kind of activation between (GELU, ReLU or Tanh), from 6 numbers to 1.
-        law: of contours: "bend" and "turn" (von Mises concentrations of bend and turn), "shape" and "mean" (of the
+        law: of contours: "kappa_bend" and "kappa_turn" (von Mises concentrations), "shape" and "mean" (of the
             Gamma law of distance), "smallest" and "largest" distance, and the "correlation" of contrasts.
         rate: share ρ of pairs of one contour among the critic's positives, in (0, 1].
         shift: what is added to f, nats.

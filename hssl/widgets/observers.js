@@ -53,7 +53,7 @@ function learnedLogit({ layers, activate, rate, shift, floor }, { distance, azim
 function idealLogit({ law }, { distance, azimuth, turn }, [first, second]) {
   const r = law.correlation;
   const far = (law.shape - 2) * Math.log(distance) - (distance * law.shape) / law.mean;
-  const bend = logCosh(law.bend * Math.cos(azimuth)) + logCosh(law.turn * Math.cos(turn - 2 * azimuth));
+  const bend = logCosh(law.kappa_bend * Math.cos(azimuth)) + logCosh(law.kappa_turn * Math.cos(turn - 2 * azimuth));
   const light = (2 * r * first * second - r * r * (first ** 2 + second ** 2)) / (2 * (1 - r * r));
   return far + bend + light + law.constant;
 }

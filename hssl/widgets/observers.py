@@ -10,7 +10,7 @@ from torch import nn
 
 from hssl.widgets.mounting import as_numbers, decode, encode
 
-LAW = ("bend", "turn", "shape", "mean", "smallest", "largest", "correlation")
+LAW = ("kappa_bend", "kappa_turn", "shape", "mean", "smallest", "largest", "correlation")
 FIELD = 64  # places along each side of the association field
 KINDS = {nn.GELU: "gelu", nn.ReLU: "relu", nn.Tanh: "tanh"}
 ACTIVATIONS = {
@@ -58,7 +58,7 @@ def complete_law(law: dict[str, float]) -> dict[str, float]:
         raise ValueError(f"law: wanted smallest < largest, got {near} and {far}")
     kept = np.diff(gamma.cdf([near, far], shape, scale=scale))[0]
     distance = np.log((far**2 - near**2) / 2) - shape * np.log(scale) - gammaln(shape) - np.log(kept)
-    angles = sum(np.log(i0e(law[name])) + law[name] for name in ("bend", "turn"))
+    angles = sum(np.log(i0e(law[name])) + law[name] for name in ("kappa_bend", "kappa_turn"))
     contrasts = np.log(1 - law["correlation"] ** 2) / 2
     return law | {"constant": float(distance - angles - contrasts)}
 
@@ -90,7 +90,7 @@ def ideal_logits(law: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np
     """The same by the law's log-likelihood ratio, against strokes strewn evenly and turned at random."""
     r, (first, second) = law["correlation"], contrasts
     far = (law["shape"] - 2) * np.log(distance) - distance * law["shape"] / law["mean"]
-    bend = _log_cosh(law["bend"] * np.cos(azimuth)) + _log_cosh(law["turn"] * np.cos(turn - 2 * azimuth))
+    bend = _log_cosh(law["kappa_bend"] * np.cos(azimuth)) + _log_cosh(law["kappa_turn"] * np.cos(turn - 2 * azimuth))
     light = (2 * r * first * second - r**2 * (first**2 + second**2)) / (2 * (1 - r**2))
     return far + bend + light + law["constant"]
 
