@@ -34,12 +34,7 @@ def similarity_matrix(
     >>> similarity_matrix(torch.tensor([[5000.0], [5001.0]]), torch.tensor([[5003.0]]), "euclidean").tolist()
     [[-9.0], [-4.0]]
     """
-    one_of("similarity", similarity, SIMILARITIES)
-    a, b = _prepare(anchors=anchors, positives=positives)
-    with torch.autocast(a.device.type, enabled=False):
-        if similarity == "cosine":
-            return normalize(a, dim=1) @ normalize(b, dim=1).T
-        return a @ b.T if similarity == "dot" else -_squared_distances(a, b)
+    return _similarities(anchors, positives, similarity)
 
 
 @checked
@@ -255,7 +250,16 @@ def uniformity(embeddings: Float[Tensor, "n dim"], *, temperature: Positive = 1.
 def _logits(anchors: Tensor, positives: Tensor, temperature: float, similarity: str) -> Tensor:
     if len(anchors) < 2:
         raise ValueError(f"anchors: wanted at least 2 rows, got {len(anchors)}")
-    return similarity_matrix(anchors, positives, similarity) / temperature
+    return _similarities(anchors, positives, similarity) / temperature
+
+
+def _similarities(anchors: Tensor, positives: Tensor, similarity: str) -> Tensor:
+    one_of("similarity", similarity, SIMILARITIES)
+    a, b = _prepare(anchors=anchors, positives=positives)
+    with torch.autocast(a.device.type, enabled=False):
+        if similarity == "cosine":
+            return normalize(a, dim=1) @ normalize(b, dim=1).T
+        return a @ b.T if similarity == "dot" else -_squared_distances(a, b)
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
