@@ -1,6 +1,7 @@
 """hssl.losses: values known in closed form, invariances, gradients, and scikit-learn as an independent judge."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 from hssl.losses import (
     SIMILARITIES,
     alignment,
+    check_weights,
     debiased_info_nce,
     density_ratio,
     info_nce,
+    level_sum,
     masked_info_nce,
     similarity_matrix,
     uniformity,
@@ -80,6 +83,91 @@ def test_gradient_pulls_pairs_together_and_others_apart():
     assert torch.autograd.gradcheck(lambda x: info_nce(x, b, similarity="euclidean", symmetric=True), a)
 
 
+FAR = torch.tensor([[5000.0], [5001.0]])
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_distances_are_right_far_from_the_origin(kind):
+    assert info_nce(FAR, FAR, similarity="euclidean").item() == pytest.approx(math.log1p(math.exp(-1)), abs=1e-6)
+    two_apart = torch.tensor([[256.0], [258.0]], dtype=kind)  # neighbours in bfloat16
+    wanted = math.log1p(math.exp(-4))
+    assert info_nce(two_apart, two_apart, similarity="euclidean").item() == pytest.approx(wanted, abs=1e-6)
+    got = debiased_info_nce(two_apart, two_apart, similarity="euclidean", positive_rate=0.0)
+    assert got.item() == pytest.approx(wanted, abs=1e-6)
+    got = masked_info_nce(similarity_matrix(FAR, FAR, "euclidean").to(kind), torch.eye(2) > 0, torch.eye(2) < 1)
+    assert got.item() == pytest.approx(math.log1p(math.exp(-1)), abs=1e-6)
+    assert uniformity(FAR).item() == pytest.approx(-1) and uniformity(two_apart).item() == pytest.approx(-4)
+    assert alignment(FAR[:1], FAR[1:]) == 1 and alignment(two_apart[:1], two_apart[1:]) == 4
+    a, b = (300 * torch.eye(2, dtype=kind)).split(1)  # the squares overflow float16
+    assert alignment(a, b) == 2 * float(a.max()) ** 2
+
+
+def test_a_shift_does_not_matter():
+    z = torch.randn(32, 5, generator=torch.Generator().manual_seed(0))
+    moved = (z + 1000).requires_grad_()
+    exact = moved.detach().double().requires_grad_()  # the numbers that float32 holds
+    wanted = (-((exact[:, None] - exact) ** 2).sum(2) / 0.5).log_softmax(1).diagonal().neg().mean()
+    got = info_nce(moved, moved, similarity="euclidean", temperature=0.5)
+    near = info_nce(z, z, similarity="euclidean", temperature=0.5).item()
+    assert got.item() == pytest.approx(wanted.item(), abs=1e-6) and got.item() == pytest.approx(near, abs=1e-4)
+    got.backward()
+    wanted.backward()
+    torch.testing.assert_close(moved.grad.double(), exact.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_two_heaps_far_apart_keep_their_distances():
+    z = torch.tensor([[0.0], [1.0], [10_000.0], [10_001.0]])  # no shift brings both near the origin
+    assert torch.equal(similarity_matrix(z, z, "euclidean"), -((z[:, None] - z) ** 2).sum(2))
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_half_precision_and_autocast_lose_nothing(similarity):
+    a, b = embeddings(64)
+    for kind in (torch.float16, torch.bfloat16):
+        x, y = a.to(kind).requires_grad_(), b.to(kind)
+        got = info_nce(x, y, similarity=similarity, temperature=0.1)
+        got.backward()
+        wanted = info_nce(x.float(), y.float(), similarity=similarity, temperature=0.1)
+        assert got.dtype == torch.float32 and got.item() == wanted.item()
+        assert x.grad.dtype == kind and x.grad.isfinite().all()
+        with torch.autocast("cpu", dtype=kind):
+            assert info_nce(x.float(), y.float(), similarity=similarity, temperature=0.1).item() == wanted.item()
+    assert similarity_matrix(a, b, similarity).dtype == torch.float64
+
+
+def test_gradients_are_finite_where_embeddings_coincide():
+    z = torch.ones(6, 3, requires_grad=True)
+    (info_nce(z, z, similarity="euclidean") + uniformity(z) + alignment(z, z.detach())).backward()
+    torch.testing.assert_close(z.grad, torch.zeros(6, 3))
+
+
+def test_density_ratio_in_half_precision():
+    joint, product = torch.tensor([3.0, -2.0]), torch.tensor([-1.0])
+    got = density_ratio(joint.bfloat16(), product.bfloat16())
+    assert got.dtype == torch.float32 and got == density_ratio(joint, product)
+
+
+def test_uniformity_is_a_kernel_density_without_its_constant():
+    z = embeddings(40, 3)[0]
+    kernel = torch.distributions.MultivariateNormal(torch.zeros(3).double(), torch.eye(3).double() * 0.7 / 2)
+    log_density = kernel.log_prob((z[:, None] - z)[~torch.eye(40, dtype=torch.bool)]).logsumexp(0) - math.log(40 * 39)
+    constant = -3 / 2 * math.log(math.pi * 0.7)
+    assert uniformity(z, temperature=0.7).item() == pytest.approx(log_density.item() - constant)
+
+
+def test_level_sum_names_what_is_wrong():
+    one = torch.tensor(2.0)
+    assert level_sum([one, one * torch.inf], [0.5, 0]).item() == 1
+    for losses in ([], [torch.ones(2), one], [one, torch.ones(1)]):
+        with pytest.raises(ValueError, match="losses: wanted at least one and all scalars"):
+            level_sum(losses)
+    for weights in ([1], [1, -1], [0, 0], [1, torch.nan], [1, torch.inf]):
+        with pytest.raises(ValueError, match="weights: wanted 2 finite numbers"):
+            check_weights(weights, 2)
+        with pytest.raises(ValueError, match="weights: wanted 2 finite numbers"):
+            level_sum([one, one], weights)
+
+
 def test_alignment_and_uniformity_in_closed_form():
     a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
     assert alignment(a, torch.zeros(2, 2)).item() == 12.5
@@ -93,13 +181,16 @@ GOOD = torch.zeros(4, 3)
 @pytest.mark.parametrize(
     ("a", "b", "settings", "error", "message"),
     [
-        (GOOD, torch.zeros(5, 3), {}, ValueError, "positives: wanted the anchors' shape"),
-        (GOOD[:1], GOOD[:1], {}, ValueError, "at least 2"),
+        (GOOD, torch.zeros(5, 3), {}, ValueError, r"positives: wanted Float.*batch = 4, dim = 3, got f32\[5,3\]"),
+        (GOOD[:1], GOOD[:1], {}, ValueError, "anchors: wanted at least 2 rows, got 1"),
         (torch.zeros(0, 3), torch.zeros(0, 3), {}, ValueError, "at least 2"),
-        (torch.zeros(4), torch.zeros(4), {}, ValueError, r"wanted shape \(batch, dim\)"),
-        (GOOD.long(), GOOD, {}, TypeError, "anchors: wanted a floating-point tensor"),
-        (GOOD, GOOD.numpy(), {}, TypeError, "positives: wanted a floating-point tensor"),
-        (GOOD, GOOD / 0, {}, ValueError, "NaN"),
+        (torch.zeros(4), torch.zeros(4), {}, ValueError, r"anchors: wanted Float\[Tensor, 'batch dim'\], got f32\[4\]"),
+        (GOOD.long(), GOOD, {}, TypeError, "anchors: wanted Float.* got i64"),
+        (GOOD, GOOD.numpy(), {}, TypeError, "positives: wanted Float.*numpy"),
+        (GOOD, GOOD.half(), {}, TypeError, "positives: wanted torch.float32, as anchors, got torch.float16"),
+        (GOOD, GOOD / 0, {}, ValueError, "positives: there are values that are not finite"),
+        (GOOD + torch.inf, GOOD, {}, ValueError, "anchors: there are values that are not finite"),
+        (GOOD, GOOD, {"temperature": torch.inf}, ValueError, "temperature"),
         (GOOD, GOOD, {"temperature": 0.0}, ValueError, "temperature"),
         (GOOD, GOOD, {"temperature": -1.0}, ValueError, "temperature"),
         (GOOD, GOOD, {"temperature": float("nan")}, ValueError, "temperature"),
@@ -107,8 +198,33 @@ GOOD = torch.zeros(4, 3)
     ],
 )
 def test_bad_input_is_named(a, b, settings, error, message):
-    with pytest.raises(error, match=message):
-        info_nce(a, b, **settings)
+    for loss in (info_nce, partial(debiased_info_nce, positive_rate=0.1)):
+        with pytest.raises(error, match=message):
+            loss(a, b, **settings)
+
+
+@pytest.mark.parametrize("function", [similarity_matrix, alignment])
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (GOOD, GOOD[:, :2], r"positives: wanted Float.*dim = 3.*got f32\[4,2\]"),
+        (GOOD, GOOD.double(), "positives: wanted torch.float32, as anchors, got torch.float64"),
+        (GOOD - torch.inf, GOOD, "anchors: there are values that are not finite"),
+        (GOOD, GOOD / 0, "positives: there are values that are not finite"),
+    ],
+)
+def test_bad_members_are_named(function, a, b, message):
+    with pytest.raises(ValueError, match=message):
+        function(a, b)
+
+
+def test_too_few_rows_are_named():
+    with pytest.raises(ValueError, match="anchors: wanted at least 1 rows, got 0"):
+        alignment(GOOD[:0], GOOD[:0])
+    with pytest.raises(ValueError, match="embeddings: wanted at least 2 rows, got 1"):
+        uniformity(GOOD[:1])
+    with pytest.raises(ValueError, match="embeddings: there are values that are not finite"):
+        uniformity(GOOD / 0)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
@@ -228,11 +344,12 @@ BOTH = torch.ones(3, 3, dtype=torch.bool)
     ("similarities", "positive", "negative", "error", "message"),
     [
         (torch.zeros(3, 3), BOTH, BOTH, ValueError, "in both masks"),
-        (torch.zeros(3, 3), BOTH[:2], ~BOTH, ValueError, r"positive: wanted shape \(3, 3\), got \(2, 3\)"),
-        (torch.zeros(3, 3), BOTH, BOTH.float(), TypeError, "negative: wanted a bool mask"),
-        (torch.zeros(3), BOTH, ~BOTH, ValueError, "similarities: wanted 2 dimension"),
-        (torch.zeros(3, 3).long(), BOTH, ~BOTH, TypeError, "similarities: wanted a floating-point tensor"),
-        (torch.full((3, 3), torch.nan), BOTH, ~BOTH, ValueError, "not finite"),
+        (torch.zeros(3, 3), BOTH[:2], ~BOTH, ValueError, r"positive: wanted Bool.*n = 3, m = 3, got bool\[2,3\]"),
+        (torch.zeros(3, 3), BOTH, BOTH.float(), TypeError, "negative: wanted Bool.* got f32"),
+        (torch.zeros(3), BOTH, ~BOTH, ValueError, "similarities: wanted Float"),
+        (torch.zeros(3, 3).long(), BOTH, ~BOTH, TypeError, "similarities: wanted Float.* got i64"),
+        (torch.full((3, 3), torch.nan), BOTH, ~BOTH, ValueError, "similarities: there are values that are not finite"),
+        (torch.full((3, 3), torch.inf), BOTH, ~BOTH, ValueError, "similarities: there are values that are not finite"),
     ],
 )
 def test_bad_masks_are_named(similarities, positive, negative, error, message):
@@ -269,9 +386,12 @@ def test_density_ratio_is_least_at_the_log_of_the_ratio():
 @pytest.mark.parametrize(
     ("joint", "product", "error", "message"),
     [
-        (torch.zeros(0), torch.zeros(3), ValueError, "joint: wanted 1 dimension"),
-        (torch.zeros(3), torch.zeros(3, 1), ValueError, r"product: wanted 1 dimension.*\(3, 1\)"),
-        (torch.zeros(3), torch.zeros(3).long(), TypeError, "product: wanted a floating-point tensor"),
+        (torch.zeros(0), torch.zeros(3), ValueError, "joint: wanted at least 1 rows, got 0"),
+        (torch.zeros(3), torch.zeros(0), ValueError, "product: wanted at least 1 rows, got 0"),
+        (torch.zeros(3), torch.zeros(3, 1), ValueError, r"product: wanted Float.* got f32\[3,1\]"),
+        (torch.zeros(3), torch.zeros(3).long(), TypeError, "product: wanted Float.* got i64"),
+        (torch.zeros(3), torch.zeros(3).half(), TypeError, "product: wanted torch.float32, as joint"),
+        (torch.zeros(3), torch.zeros(3) - torch.inf, ValueError, "product: there are values that are not finite"),
         (torch.zeros(3) / 0, torch.zeros(3), ValueError, "joint: there are values that are not finite"),
     ],
 )

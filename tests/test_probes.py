@@ -1,12 +1,22 @@
 """hssl.probes: R² where it is known, what it must not depend on, and bad input."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import mannwhitneyu, norm
-from sklearn.linear_model import LinearRegression
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
 
-from hssl.probes import METHODS, accuracy, auc, r2
+from hssl import probes
+from hssl.pairs import Pairs
+from hssl.probes import METHODS, accuracy, auc, r2, read_off, scores_and_labels
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(800, 3))
@@ -42,6 +52,82 @@ def test_linear_is_scikit_learns_on_the_second_half():
     assert r2(X, y, method="linear") == pytest.approx(wanted, abs=1e-9)
 
 
+def published_probe():
+    """Kernel ridge with the settings that the reference searches, standardised by what it is fitted on."""
+    ridge = KernelRidge(kernel="rbf")
+    grid = {"alpha": [1, 0.1, 0.01, 0.001], "gamma": [0.01, 0.01 * 10 ** (4 / 3), 10 ** (2 / 3), 100]}
+    searched = GridSearchCV(ridge, grid, cv=3)
+    return TransformedTargetRegressor(make_pipeline(StandardScaler(), searched), transformer=StandardScaler())
+
+
+@pytest.mark.parametrize("case", range(6))
+def test_kernel_ridge_is_scikit_learns_search_fitted_on_the_first_half(case):
+    rng = np.random.default_rng(case)
+    x = rng.normal(size=(400, 1 + case)) * [0.1, 1, 3, 0.5, 2, 1][: 1 + case]
+    y = np.stack([np.sin((2 * case + 1) * x[:, 0]), x.sum(1)], 1) + 0.1 * case * rng.normal(size=(400, 2))
+    x[200:] *= 1.7  # so that it matters which samples scale it, and where zero is
+    y[200:] += 0.5
+    wanted = published_probe().fit(x[:200], y[:200]).score(x[200:], y[200:])
+    assert r2(x, y) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_600_samples_choose_the_penalty_and_all_the_width():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2400, 2))
+    y = np.sin(8 * x[:, :1]) + 2 * rng.normal(size=(2400, 1))  # 600 are too few to see it
+    few, many = probes._choose_kernel_ridge(x[:600], y[:600]), probes._choose_kernel_ridge(x, y)
+    search = GridSearchCV(
+        KernelRidge(kernel="rbf"), {"gamma": np.logspace(-2, 2, 4), "alpha": [1, 0.1, 0.01, 0.001]}, cv=3
+    )
+    assert search.fit(x[:600], y[:600]).best_params_ == {"gamma": pytest.approx(few.gamma), "alpha": few.alpha}
+    assert many.gamma == pytest.approx(10 ** (2 / 3)) != few.gamma
+    search = GridSearchCV(KernelRidge(kernel="rbf", gamma=many.gamma), {"alpha": [1, 0.1, 0.01, 0.001]}, cv=3)
+    assert search.fit(x[:600], y[:600]).best_params_ == {"alpha": many.alpha}
+
+
+@pytest.mark.parametrize(("true", "dim"), [(0.0, 10), (0.1, 32), (0.3, 10), (0.3, 32)])
+def test_weak_signals_are_found_and_none_is_invented(true, dim):
+    lost = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, noise = rng.normal(size=(2000, dim)), (1 - true) ** 0.5 * rng.normal(size=2000)
+        y = true**0.5 * x.sum(1) / dim**0.5 + noise
+        possible = 1 - (noise[1000:] ** 2).mean() / y[1000:].var() if true else 0.0
+        lost.append(possible - r2(x, y))
+    assert (
+        -0.005 < np.mean(lost) < 0.01 + 1.2 * dim / 1000
+    )  # a fit of dim coefficients to 1000 samples loses dim / 1000
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision(kind):
+    x = torch.tensor(X).to(kind)
+    for method in METHODS:
+        assert r2(x, x[:, 0], method) == r2(x.double(), x[:, 0].double(), method) > 0.999
+    assert accuracy(x, x[:, 0] > 0) == accuracy(x.double(), x[:, 0] > 0) > 0.95
+    assert auc(x[:, 0], x[:, 0] > 0) == 1
+
+
+def test_kernel_ridge_says_what_is_too_large_for_it_before_it_takes_the_memory():
+    x = np.random.default_rng(0).normal(size=(100_000, 2)).astype(np.float32)
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r'at most 20000 samples.*got 100000: pass fewer.*method="linear"'):
+        r2(x, x[:, 0])
+    assert time.perf_counter() - start < 5
+    assert r2(x, x[:, 0], "linear") > 0.999
+    with pytest.raises(ValueError, match="got 20001"):
+        r2(x[:20_001], x[:20_001, 0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_factor_that_rests_in_one_half_has_no_score(method):
+    y = np.stack([X[:, 0], np.where(np.arange(800) < 400, X[:, 1], 0.1)], 1)
+    with pytest.raises(ValueError, match="factor: a column never varies in the half that is scored"):
+        r2(X, y, method)
+    with pytest.raises(ValueError, match="factor: a column never varies in the half that is fitted"):
+        r2(X, y[::-1], method)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_scale_and_offset_do_not_matter(method):
     y = np.sin(X[:, :2])
@@ -60,13 +146,20 @@ def test_a_constant_representation_says_nothing():
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (X, X[:-1], "as many samples"),
-        (X[:10], X[:10], "at least 20"),
+        (X, X[:-1], r"factor: wanted Real.* n = 800.*got f64\[799,3\]"),
+        (X[:19], X[:19], "representation: wanted at least 20 samples, got 19"),
+        (X[:0], X[:0], "representation: wanted at least one row"),
         (X, np.ones(800), "never varies"),
         (np.where(X > 3, np.nan, X) * np.nan, X, "representation: there are values that are not finite"),
         (X, np.full_like(X, np.inf), "factor: there are values that are not finite"),
-        (X[None], X, r"representation: wanted numbers of shape"),
-        (X.astype(str), X, "representation: wanted numbers"),
+        (X + np.inf, X, "representation: there are values that are not finite"),
+        (X[None], X, r"representation: wanted Real.*got f64\[1,800,3\]"),
+        (X[:, 0], X, r"representation: wanted Real.*got f64\[800\]"),
+        (X, X[:, :, None], r"factor: wanted Real.*got f64\[800,3,1\]"),
+        (X.astype(str), X, "representation: wanted Real"),
+        (X + 1j, X, r"representation: wanted Real.*got c128\[800,3\]"),
+        (X, torch.tensor(X + 1j), r"factor: wanted Real.*got c128\[800,3\]"),
+        (X.tolist(), X, "representation: wanted Real"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")
@@ -93,6 +186,29 @@ def test_classes_that_are_not_there_are_guessed():
     assert accuracy(np.random.default_rng(1).standard_normal((4000, 3)), np.arange(4000) % 4) < 0.3
 
 
+def test_sorted_classes():
+    order = np.argsort(CLASSES, kind="stable")
+    assert accuracy(np.eye(4)[CLASSES[order]], CLASSES[order]) == 1
+    assert accuracy(POINTS[order], CLASSES[order]) == accuracy(POINTS, CLASSES)
+    noisy = POINTS + 0.8 * np.random.default_rng(5).normal(size=POINTS.shape)
+    few = accuracy(noisy[order], CLASSES[order], labels=2)
+    assert few == accuracy(noisy, CLASSES, labels=2) < accuracy(noisy, CLASSES)
+
+
+def test_each_class_is_fitted_on_its_first_half_and_scored_on_its_second():
+    rng = np.random.default_rng(3)
+    y = rng.choice([3, 7, 8], size=301, p=[0.1, 0.3, 0.6])
+    x = np.eye(9)[y][:, [3, 7, 8]] + 0.5 * rng.normal(size=(301, 3))
+    x[150:] *= 1.7  # so that it matters which samples scale it
+    rank = np.array([(y[:i] == k).sum() for i, k in enumerate(y)])
+    first = rank < np.array([(y == k).sum() // 2 for k in y])
+    for labels, fitted in ((None, first), (4, rank < 4)):
+        scale = StandardScaler().fit(x[first])
+        model = LogisticRegression(max_iter=2000).fit(scale.transform(x[fitted]), y[fitted])
+        wanted = model.score(scale.transform(x[~first]), y[~first])
+        assert accuracy(x, y, labels=labels) == pytest.approx(wanted, abs=1e-9)
+
+
 def test_more_labels_tell_more():
     noisy = np.eye(4)[CLASSES] + 0.8 * np.random.default_rng(0).standard_normal((400, 4))
     scores = [accuracy(noisy, CLASSES, labels=n) for n in (1, 5, 50)]
@@ -103,12 +219,14 @@ def test_more_labels_tell_more():
 @pytest.mark.parametrize(
     ("x", "y", "settings", "error", "message"),
     [
-        (POINTS[:300], CLASSES, {}, ValueError, "as many samples"),
-        (POINTS[:10], CLASSES[:10], {}, ValueError, "at least 20"),
-        (POINTS * np.nan, CLASSES, {}, ValueError, "not finite"),
-        (POINTS, CLASSES * 0, {}, ValueError, "at least two"),
-        (POINTS, CLASSES * 1.0, {}, TypeError, "wanted integers"),
-        (POINTS, CLASSES, {"labels": 0}, ValueError, "labels: wanted 1 to 50"),
+        (POINTS[:300], CLASSES, {}, ValueError, r"classes: wanted Integer.*n = 300.*got i64\[400\]"),
+        (POINTS[:19], CLASSES[:19], {}, ValueError, "representation: wanted at least 20 samples, got 19"),
+        (POINTS * np.nan, CLASSES, {}, ValueError, "representation: there are values that are not finite"),
+        (POINTS, CLASSES * 0, {}, ValueError, r"classes: wanted at least two, with two samples each; got \[400\]"),
+        (POINTS, np.arange(400) // 399, {}, ValueError, r"two samples each; got \[1, 399\]"),
+        (POINTS, CLASSES * 1.0, {}, TypeError, "classes: wanted Integer.* got f64"),
+        (POINTS, np.stack([CLASSES, CLASSES], 1), {}, ValueError, r"classes: wanted Integer.*got i64\[400,2\]"),
+        (POINTS, CLASSES, {"labels": 0}, ValueError, "labels: wanted a whole number ≥ 1 or None, got 0"),
         (POINTS, CLASSES, {"labels": 51}, ValueError, "labels: wanted 1 to 50"),
     ],
 )
@@ -117,11 +235,61 @@ def test_bad_classes_are_named(x, y, settings, error, message):
         accuracy(x, y, **settings)
 
 
+class Mean(nn.Module):
+    """Two levels; batch norm and dropout, so that its mode shows."""
+
+    def __init__(self, levels):
+        super().__init__()
+        self.norm, self.dropout, self.levels, self.sizes = nn.BatchNorm1d(3), nn.Dropout(0.5), levels, []
+        self.norm.eval()  # one part is not in the mode of the whole
+
+    def forward(self, x):
+        assert not self.training and not torch.is_grad_enabled()
+        self.sizes.append(len(x))
+        h = self.dropout(self.norm(x))
+        return [h[:, :1] * 0, h[:, None]] if self.levels else h
+
+
+@pytest.mark.parametrize("levels", [False, True])
+def test_read_off_scores_every_factor(levels):
+    x = torch.tensor(X).float()
+    truth = {"class": (x[:, 0] > 0).long(), "flag": x[:, 1] > 0, "one": x[:, 2], "two": x[:, :2].double().sin()}
+    encoder = Mean(levels)
+    scores = read_off(encoder, Pairs(x, -x, truth))
+    assert scores == {name: (accuracy if name in ("class", "flag") else r2)(x, y) for name, y in truth.items()} | {
+        name: pytest.approx(r2(x, truth[name]), abs=1e-4) for name in ("one", "two")
+    }
+    assert encoder.training and not encoder.norm.training and max(encoder.sizes) <= 500 < len(x)
+    linear = read_off(encoder, Pairs(x, -x, truth), method="linear")["two"]
+    assert linear == pytest.approx(r2(x, truth["two"], "linear"), abs=1e-4) and linear < scores["two"] - 0.05
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.ones(800), "hue: factor: a column never varies"),
+        (torch.zeros(800).long(), "hue: classes: wanted at least two"),
+        (torch.zeros(800, 2).long(), "hue: classes: wanted Integer"),
+        (torch.zeros(800, 2, dtype=torch.complex64), "hue: factor: wanted Real"),
+    ],
+)
+def test_read_off_names_the_factor(value, message):
+    x = torch.tensor(X)
+    with pytest.raises(ValueError, match=message):
+        read_off(nn.Identity(), Pairs(x, x, {"fine": x[:, 0], "hue": value}), method="linear")
+
+
+def test_read_off_wants_a_known_method():
+    with pytest.raises(ValueError, match="method: wanted one of linear, kernel_ridge"):
+        read_off(nn.Identity(), Pairs(torch.tensor(X), torch.tensor(X), {"x": torch.tensor(X)}), method="boosting")
+
+
 def test_auc_counts_pairs_in_the_right_order():
-    assert auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]) == 0.75
-    assert auc([1.0, 2.0, 3.0], [0, 0, 1]) == 1
-    assert auc([1.0, 2.0, 3.0], [1, 0, 0]) == 0
-    assert auc([5, 5, 5, 5], [0, 1, 1, 0]) == 0.5  # a tie counts half
+    up = np.array([1.0, 2.0, 3.0])
+    assert auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])) == 0.75
+    assert auc(up, np.array([0, 0, 1])) == 1
+    assert auc(up, np.array([1, 0, 0])) == 0
+    assert auc(np.array([5, 5, 5, 5]), np.array([0, 1, 1, 0])) == 0.5  # a tie counts half
 
 
 def test_auc_of_two_gaussians_and_the_rank_sum():
@@ -139,18 +307,31 @@ def test_auc_knows_only_the_order():
     assert auc(torch.tensor(scores), torch.tensor(labels)) == auc(scores, labels.astype(int))
 
 
+UP = np.array([1.0, 2.0])
+
+
 @pytest.mark.parametrize(
     ("scores", "labels", "message"),
     [
-        ([1.0, 2.0], [0, 1, 1], r"scores, labels: wanted shape \(n,\) for both"),
-        ([[1.0, 2.0]], [[0, 1]], r"scores, labels: wanted shape \(n,\) for both"),
-        ([], [], r"n ≥ 1"),
-        ([1.0, np.nan], [0, 1], "scores: there are values that are not finite"),
-        ([1.0, 2.0], [1, 1], "labels: wanted both 0 and 1"),
-        ([1.0, 2.0], [0, 2], "labels: wanted 0 or 1, got 2"),
-        ([1.0, 2.0], ["a", "b"], "labels: wanted numbers"),
+        (UP, np.array([0, 1, 1]), r"labels: wanted Real.* n = 2, got i64\[3\]"),
+        (UP[None], np.array([[0, 1]]), r"scores: wanted Real.* got f64\[1,2\]"),
+        (UP + 1j, np.array([0, 1]), r"scores: wanted Real.* got c128\[2\]"),
+        (UP[:0], np.array([0, 1])[:0], "scores: wanted at least one row"),
+        (UP * np.nan, np.array([0, 1]), "scores: there are values that are not finite"),
+        (UP + np.inf, np.array([0, 1]), "scores: there are values that are not finite"),
+        (UP, np.array([1, 1]), "labels: wanted both 0 and 1"),
+        (UP, np.array([0, 0]), "labels: wanted both 0 and 1"),
+        (UP, np.array([0, 2]), "labels: wanted 0 or 1, got 2"),
+        (UP, np.array([0, 0.5]), "labels: wanted 0 or 1, got 0.5"),
+        (UP, np.array(["a", "b"]), "labels: wanted Real"),
+        ([1.0, 2.0], np.array([0, 1]), "scores: wanted Real"),
     ],
 )
 def test_bad_scores_are_named(scores, labels, message):
     with pytest.raises(ValueError, match=message):
         auc(scores, labels)
+
+
+def test_scores_and_labels_come_as_arrays():
+    scores, labels = scores_and_labels("scores", torch.tensor([0.5, 2.0]).bfloat16(), np.array([False, True]))
+    assert scores.dtype == np.float64 and scores.tolist() == [0.5, 2] and labels.tolist() == [False, True]
