@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
@@ -74,7 +74,7 @@ class Causal3DIdent(VisionDataset):
         self.labels = torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(rows) for rows in values]))
         self.values = torch.from_numpy(np.concatenate(values))
         self.first = np.cumsum([0] + [len(rows) for rows in values])
-        self.trees = [cKDTree(rows) for rows in values]
+        self.trees = [KDTree(rows) for rows in values]
 
     def __len__(self) -> int:
         return len(self.files)

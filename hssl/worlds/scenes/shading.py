@@ -129,7 +129,8 @@ def _shade_object(scene: Scene, view: Camera) -> tuple[Tensor, Tensor]:
     pixels = view.size**2
     total = samples.new_zeros(len(scene.centre) * pixels, 4)
     total.index_add_(0, image * pixels + view.pixel[ray], samples)
-    return total.view(-1, pixels, 4).split([3, 1], dim=2)
+    total = total.view(-1, pixels, 4)
+    return total[..., :3], total[..., 3:]
 
 
 def _light_on_object(scene: Scene, point: Tensor, ray: Tensor, image: Tensor) -> Tensor:

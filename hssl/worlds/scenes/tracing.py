@@ -57,7 +57,7 @@ class Shapes:
     def normal(self, points: Tensor, start: Tensor) -> Tensor:
         """Unit normals, shape (3, n), from the distances at four corners of a tetrahedron around each point."""
         corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])[:, :, None]
-        gradient = sum(k * self.distance(points + self.voxel * k, start) for k in corners)
+        gradient = torch.stack([k * self.distance(points + self.voxel * k, start) for k in corners]).sum(0)
         return unit(gradient)
 
     def trace(self, origins: Tensor, directions: Tensor, first: Tensor, last: Tensor, start: Tensor):
