@@ -8,6 +8,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -34,6 +35,13 @@ def test_every_notebook_has_its_twin():
 @each
 def test_twins_are_in_sync(path):
     assert cells(jupytext.read(ROOT / "text" / f"{path.stem}.md")) == cells(nbformat.read(path, 4))
+
+
+@each
+def test_twins_are_as_jupyterlab_writes_them(path):
+    twin = ROOT / "text" / f"{path.stem}.md"
+    form = jupytext.writes(jupytext.read(twin), "md:myst", config=load_jupytext_config(str(twin)))
+    assert twin.read_text() == form, "make format"
 
 
 @each
