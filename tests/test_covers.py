@@ -1,10 +1,15 @@
 """hssl.worlds.covers: a bar parts what lies on one stroke, and dealing anew changes nothing but that."""
 
+import math
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from hssl.worlds.covers import BAR, BEYOND, POINTS_FOLLOWED, cover, joined
-from hssl.worlds.icons import across, pixel_centres, train_names
+from hssl.worlds import covers, icons
+from hssl.worlds.covers import BAR, BEYOND, POINTS_FOLLOWED, OccludedIcons, cover, joined
+from hssl.worlds.icons import across, names, pixel_centres, slash, train_names
 from hssl.worlds.strokes import BOX
 
 SIZE, WINDOW = 64, 12
@@ -137,3 +142,130 @@ def test_the_same_generator_gives_the_same_pairs(covered):
 def test_bad_input_is_named(covered, pairs, call, message):
     with pytest.raises(ValueError, match=message):
         call(covered, pairs)
+
+
+def test_importing_draws_no_icon():
+    """Nor does it read their file: a reader who imports the library for something else does not wait for it."""
+    code = """
+import importlib, pkgutil, hssl
+for module in pkgutil.walk_packages(hssl.__path__, "hssl."):
+    importlib.import_module(module.name)
+from hssl.worlds import icons
+print(icons._sets.cache_info().misses, icons.strokes.cache_info().misses)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["0", "0"]
+
+
+def test_the_bar_lies_where_slashes_lie():
+    bars = [slash(name) for name in icons.pairs()]
+    same = [torch.equal(bar.start, BAR.start) and torch.equal(bar.end, BAR.end) for bar in bars]
+    assert sum(same) > 0.95 * len(bars)
+    assert all(bar.width == BAR.width for bar in bars)
+
+
+@pytest.fixture
+def unshifted(monkeypatch):
+    monkeypatch.setattr(covers, "SHIFT", 0.0)
+
+
+def test_orientations_are_those_of_tangents(unshifted):
+    circles = cover(["circle"] * 8, seeded(), size=SIZE)
+    seen = set()
+    for seed in range(12):
+        pairs = circles.sample(60, WINDOW, seeded(seed))
+        from_middle = (pairs.middles - SIZE / 2) / (9 * SIZE / BOX)
+        along = torch.stack([pairs.orientations.cos(), pairs.orientations.sin()], -1)
+        assert (along * from_middle).sum(-1).abs().max() < 0.06  # middles are rounded to pixels
+        assert 0 <= pairs.orientations.min() <= pairs.orientations.max() < math.pi
+        seen.add(tuple((side_of(pairs.middles)[0] > 0).tolist()))
+    assert len(seen) == 2
+
+
+def test_shuffled_orientations_stay_with_their_patches(pairs):
+    anew = pairs.dealt_anew(seeded(2), each=1, tolerance=0.5)
+    for side in (0, 1):
+        was, now = (torch.cat([of.middles[:, side], of.orientations[:, side, None]], 1) for of in (pairs, anew))
+        assert set(map(tuple, now.tolist())) <= set(map(tuple, was.tolist()))
+
+
+def test_occluded_icons_are_a_world(unshifted):
+    world = OccludedIcons(["circle"] * 8)
+    for n in (1, 300):
+        pairs, again = (world.sample(n, seeded(4)) for _ in range(2))
+        assert pairs.first.shape == pairs.second.shape == (n, 1, WINDOW, WINDOW)
+        assert torch.equal(pairs.first, again.first) and torch.equal(pairs.second, again.second)
+    angle = torch.atan2(*(pairs.truth["position"] - SIZE / 2).T.flip(0)) + math.pi / 2  # of the tangent
+    wanted = torch.stack([(2 * angle).sin(), (2 * angle).cos()], 1)
+    torch.testing.assert_close(pairs.truth["orientation"], wanted, atol=0.15, rtol=0)
+    sides = side_of(pairs.truth["position"]).sign()
+    assert (sides == sides[0]).all()  # the side is no factor that a batch could be told by
+    assert {side_of(world.sample(1, seeded(s)).truth["position"]).sign().item() for s in range(9)} == {-1, 1}
+
+
+def test_occluded_icons_differ_from_each_other_and_are_seen_through_views():
+    world = OccludedIcons(["eye", "bell", "book"], window=8, views=lambda images, generator: images / 2)
+    pairs = world.sample(100, seeded())
+    assert pairs.first.shape == (100, 1, 8, 8)
+    assert 0 < pairs.first.max() <= 0.5
+    assert len(pairs.first.unique(dim=0)) > len(world.covered.picture)  # several places along each stroke
+    other = OccludedIcons(["eye", "bell", "book"], window=8, generator=seeded(5))
+    assert not torch.equal(other.covered.places, world.covered.places)
+
+
+def test_by_default_every_25th_outline_that_is_not_held_out(monkeypatch):
+    taken = []
+    monkeypatch.setattr(covers, "cover", lambda chosen, *_, **__: taken.extend(chosen))
+    OccludedIcons()
+    assert taken == [name for name in names()[::25] if name in train_names()]
+    assert len(taken) > 100
+
+
+def test_what_is_drawn_by_lot_has_the_documented_distribution():
+    """From the lines of an icon of one long level line: where it is cut off says what was drawn."""
+    line = [torch.tensor([[0.0, 12.0], [24.0, 12.0]])]
+    found = [covers._cut_off(line, True, seeded(s))[0] for s in range(1000)]
+    ends = [[across(torch.cat(side), BAR)[0].abs().min().item() for side in halves] for halves in found]
+    short = torch.tensor(ends) > 2.8  # cut off short of the bar, below and above
+    assert torch.tensor(ends)[short].max() < 2.83 + 0.2
+    assert torch.tensor(ends)[~short].max() < 0.2
+    assert short.any(1).all()
+    assert short.all(1).float().mean().item() == pytest.approx(0.15, abs=0.04)
+    assert short[~short.all(1)][:, 0].float().mean().item() == pytest.approx(0.5, abs=0.06)
+    turned = torch.tensor([halves[0][0][:, 1].std() > 1 for halves in found])
+    assert turned.float().mean().item() == pytest.approx(0.5, abs=0.06)
+    shift = torch.tensor([halves[0][0][0, 1] - 12 for halves in found])[~turned]
+    assert (shift == 0).float().mean().item() == pytest.approx(0.5, abs=0.08)
+    moved = shift[shift != 0]
+    assert 0.95 < moved.abs().max() <= 1
+    assert moved.std().item() == pytest.approx(1 / 3**0.5, abs=0.06)
+
+
+def test_the_bar_is_two_units_wide_and_strokes_are_followed_as_far_as_documented(unshifted):
+    circles = cover(["circle"] * 8, seeded(), size=192)
+    beside, _ = across(pixel_centres(192), BAR)
+    ink = circles.halves.sum(1).float() / 255
+    full = ink.amax(0)
+    assert full[beside.abs() < 1 - 24 / 192].max() == 0
+    assert full[beside.abs() > 1 + 24 / 192].max() == 1
+    kept = circles.counts.max()
+    steps = (circles.places[0, 0].diff(dim=0).norm(dim=1) * BOX / 192)[: circles.counts[0, 0] - 1]
+    torch.testing.assert_close(steps, torch.full_like(steps, 0.2), atol=0.005, rtol=0)
+    assert kept * 0.2 == pytest.approx(3.6)
+    nearest = across(circles.places[:, :, 0] * BOX / 192, BAR)[0].abs()
+    assert nearest.min() == pytest.approx(1.3, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: OccludedIcons("eye"), "names: wanted"),
+        (lambda: OccludedIcons(["eye"], window=11).sample(5, seeded()), "window: wanted an even number"),
+        (lambda: OccludedIcons(["eye"]).sample(0, seeded()), "n: wanted a whole number ≥ 1"),
+        (lambda: OccludedIcons(["eye"]).sample(5, None), "generator: wanted Generator"),
+        (lambda: OccludedIcons(["eye"], views=lambda x, g: x[:2]).sample(5, seeded()), r"views: .*\(2, 1, 12, 12\)"),
+    ],
+)
+def test_a_bad_world_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

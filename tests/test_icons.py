@@ -4,10 +4,25 @@ import json
 from importlib.resources import files
 
 import bake_icons
+import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 
-from hssl.worlds.icons import GOOGLE, across, draw, held_out_pairs, layers, names, pairs, slash, train_names
+from hssl.worlds.icons import (
+    GOOGLE,
+    across,
+    draw,
+    gaps,
+    held_out_pairs,
+    is_for_training,
+    layers,
+    names,
+    pairs,
+    slash,
+    strokes,
+    train_names,
+)
 
 STROKED = '<g fill="none" stroke="currentColor" stroke-width="2">{}</g>'
 BODIES = {
@@ -92,6 +107,70 @@ def test_pairs_are_clean():
     bars = torch.stack([layers(name, 48).slash for name in chosen])[:, None]
     stray = ((off - on).clamp_min(0) * (bars == 0)).sum((1, 2, 3)) / off.sum((1, 2, 3))
     assert stray.max() < 0.1
+
+
+def is_diagonal(line):
+    (x, y), (x2, y2) = line[0].tolist(), line[-1].tolist()
+    return len(line) == 2 and min(abs(x2 - x), abs(y2 - y)) > 14 and abs(abs(x2 - x) - abs(y2 - y)) < 0.5
+
+
+def dense(lines, spacing):
+    ends = [end for line in lines for end in zip(line[:-1].numpy(), line[1:].numpy(), strict=True)]
+    return np.concatenate([np.linspace(a, b, 2 + int(np.hypot(*(b - a)) / spacing)) for a, b in ends])
+
+
+def test_clean_pairs_are_those_with_one_slash_and_19_of_20_other_points_on_the_icon():
+    """The rule again, by clouds of points, every .02 units: all but the shares next to the bound agree."""
+    clean, close = set(), set()
+    for name in set(names()) & {name.removesuffix("-off") for name in names() if name.endswith("-off")}:
+        lines, off = strokes(name), strokes(f"{name}-off")
+        bars, rest = [line for line in off if is_diagonal(line)], [line for line in off if not is_diagonal(line)]
+        if len(bars) == 1 and lines and rest and not any(map(is_diagonal, lines)):
+            near = KDTree(dense(lines, 0.02)).query(dense(rest, 0.02))[0] < 0.5
+            clean |= {name} if near.mean() >= 0.95 and (bars[0][-1] > bars[0][0]).all() else set()
+            close |= {name} if abs(near.mean() - 0.95) < 0.01 else set()
+    assert clean - close == set(pairs()) - close
+    assert len(close) < 20
+
+
+def test_every_second_concept_is_held_out_and_those_of_google():
+    concepts = [name for name in pairs() if not any(name.startswith(f"{other}-") for other in pairs())]
+    held_out = {*concepts[::2], "camera", "microphone", "video"}
+    wanted = [name for name in pairs() if any(f"{name}-".startswith(f"{concept}-") for concept in held_out)]
+    assert list(held_out_pairs()) == wanted
+
+
+def test_one_name_is_for_training_or_not():
+    assert is_for_training("bell") == ("bell" in train_names())
+    assert not is_for_training("microphone")
+    assert not is_for_training("microphone-2-off", slashed=True)
+    assert is_for_training("bell-off", slashed=True) == ("bell-off" in train_names(slashed=True))
+    assert not is_for_training("bell-off")
+
+
+@pytest.mark.parametrize(("hidden", "found"), [(1, 1), (6, 1), (7, 0)])
+def test_a_gap_is_at_most_six_units_long(hidden, found):
+    points = torch.arange(20.0)[:, None].expand(-1, 2)
+    sides = torch.tensor([1] * 5 + [0] * hidden + [2] * (15 - hidden))
+    ends = gaps(points, sides, False, step=1.0, reach=3)
+    assert len(ends) == found
+    for below, above in ends:
+        assert below[:, 0].tolist() == [4, 3, 2]
+        assert above[:, 0].tolist() == [5 + hidden, 6 + hidden, 7 + hidden]
+
+
+def test_gaps_have_a_side_each_and_may_cross_the_point_where_a_line_closes():
+    points = torch.arange(12.0)[:, None].expand(-1, 2)
+    same_side = torch.tensor([1, 1, 0, 1, 1, 0, 2, 2, 2, 2, 2, 2])
+    ((below, above),) = gaps(points, same_side, False, step=1.0, reach=9)
+    assert below[:, 0].tolist() == [4, 3]
+    assert above[:, 0].tolist() == [6, 7, 8, 9, 10, 11]
+    ring = torch.cat([points[:11], points[:1]])
+    sides = torch.tensor([0, 1, 1, 1, 0, 2, 2, 2, 2, 0, 0, 0])
+    first, second = gaps(ring, sides, True, step=1.0, reach=2)
+    assert [side[:, 0].tolist() for side in first] == [[3, 2], [5, 6]]
+    assert [side[:, 0].tolist() for side in second] == [[1, 2], [8, 7]]
+    assert len(gaps(ring, sides, False, step=1.0, reach=2)) == 1
 
 
 def test_no_concept_is_in_both_halves():

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from hssl.worlds import labelled
+from hssl.worlds.images import affine
 
 
 def test_digits_are_balanced_and_in_turn():
@@ -92,3 +93,77 @@ def test_a_damaged_file_is_named(folder):
     (folder / "emoji.json").write_text("{")
     with pytest.raises(ValueError, match=r"emoji\.json: damaged"):
         labelled.emoji()
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_pair_of_digits_is_one_digit_seen_twice():
+    whole = labelled.digits()
+    pairs = labelled.Digits(views=lambda images, generator: images).sample(5000, seeded())
+    assert torch.equal(pairs.first, pairs.second)
+    assert pairs.truth["class"].bincount().tolist() == [500] * 10  # each once
+    order = torch.randperm(5000, generator=seeded())
+    assert torch.equal(pairs.first, whole.pictures[order])
+    assert torch.equal(pairs.truth["class"], whole.classes[order])
+
+
+def test_digits_move_a_little_unless_you_say_otherwise():
+    pairs, g = labelled.Digits().sample(200, seeded()), seeded()
+    drawn = labelled.digits().pictures[torch.randperm(5000, generator=g)[:200]]
+    assert torch.equal(pairs.first, affine(drawn, g))
+    assert torch.equal(pairs.second, affine(drawn, g))
+    assert (pairs.first != pairs.second).flatten(1).any(1).all()
+
+
+def test_halves_of_digits_are_apart():
+    still = dict(views=lambda images, generator: images)
+    learn, held_out = (labelled.Digits(**still, held_out=of).sample(2500, seeded()).first for of in (False, True))
+    whole = labelled.digits().pictures
+    for own, wanted in ((learn, whole[:2500]), (held_out, whole[2500:])):
+        torch.testing.assert_close(own.sum((0, 1)), wanted.sum((0, 1)))
+    assert len(labelled.Digits(held_out=True)) == len(labelled.Digits(held_out=False)) == 2500
+
+
+def test_a_pair_of_emoji_is_one_concept_of_two_vendors():
+    world, whole = labelled.Emoji(), labelled.emoji()
+    n = len(world)
+    pairs = world.sample(n, seeded())
+    concept, vendor = draws = [], []
+    for member in (pairs.first, pairs.second):
+        rows = torch.cdist(member.flatten(1), whole.pictures.flatten(1)).argmin(1)
+        draws[0].append(whole.classes[rows])
+        draws[1].append(whole.styles[rows])
+    assert (concept[0] == concept[1]).float().mean() > 0.99  # a few concepts look the same
+    assert concept[0].unique().shape[0] > 0.99 * n  # without replacement
+    assert torch.equal(vendor[0], pairs.truth["vendor"])
+    counts = torch.stack(vendor).T.unique(dim=0, return_counts=True)
+    assert counts[0].tolist() == [[a, b] for a in range(4) for b in range(4) if a != b]
+    assert (counts[1] - n / 12).abs().max() < 5 * (n / 12) ** 0.5
+    said = [world.groups[k] for k in pairs.truth["group"]]
+    assert np.mean([whole.groups[k] == word for k, word in zip(concept[0], said, strict=True)]) > 0.99
+
+
+def test_halves_of_emoji_and_views_of_them():
+    learn, held_out = labelled.Emoji(held_out=False), labelled.Emoji(held_out=True)
+    assert not set(learn.names) & set(held_out.names)
+    black = labelled.Emoji(views=lambda images, generator: 0 * images, held_out=True).sample(5, seeded())
+    assert black.first.max() == black.second.max() == 0
+    assert torch.equal(held_out.sample(50, seeded()).second, held_out.sample(50, seeded()).second)
+    assert len(held_out.sample(2000, seeded())) == 2000  # more than there are
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: labelled.Digits(held_out=1), "held_out: wanted bool or None, got 1"),
+        (lambda: labelled.emoji(held_out="half"), "held_out: wanted bool or None"),
+        (lambda: labelled.Emoji(views=1), "views: wanted"),
+        (lambda: labelled.Emoji().sample(0, seeded()), "n: wanted a whole number ≥ 1"),
+        (lambda: labelled.Emoji(lambda images, g: images[..., :8]).sample(2, seeded()), r"views: .*\(2, 3, 32, 8\)"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

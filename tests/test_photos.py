@@ -10,7 +10,8 @@ from PIL import Image
 from scipy.spatial.distance import pdist
 from scipy.special import ndtr
 
-from hssl.worlds.photos import SAMPLES, attribution, edge_elements, grey, load, names
+from hssl.worlds import photos
+from hssl.worlds.photos import SAMPLES, Photographs, attribution, edge_elements, grey, load, names
 
 COPYRIGHT = """Format: 1.0
 Source: https://example.org/pictures
@@ -200,4 +201,66 @@ def test_bad_pictures_are_named(image, settings, error, message):
 )
 def test_bad_names_and_sizes_are_named(call, error, message):
     with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.fixture
+def coordinates(monkeypatch):
+    """A world of two photographs that show x, y and their own number."""
+
+    def ruler(name, size):
+        height, width = (20, 32) if name == "china" else (32, 24)
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        return torch.stack([x, y, torch.full_like(x, name == "flower")]).float()
+
+    monkeypatch.setattr(photos, "load", ruler)
+    return Photographs(["china", "flower"], edge=6, size=32)
+
+
+def test_a_pair_is_two_windows_side_by_side_or_one_above_the_other(coordinates):
+    pairs = coordinates.sample(20_000, seeded())
+    corners = torch.stack([pairs.first[:, :2, 0, 0], pairs.second[:, :2, 0, 0]], 1)  # x and y
+    for member, at in ((pairs.first, corners[:, 0]), (pairs.second, corners[:, 1])):
+        assert torch.equal(member[:, 0], (at[:, :1, None] + torch.arange(6)).expand(-1, 6, -1))
+        assert torch.equal(member[:, 1], (at[:, 1, None, None] + torch.arange(6)[:, None]).expand(-1, -1, 6))
+        assert (member[:, 2] == pairs.truth["photograph"][:, None, None]).all()
+    ways, counts = (corners[:, 1] - corners[:, 0]).unique(dim=0, return_counts=True)
+    assert ways.tolist() == [[-6, 0], [0, -6], [0, 6], [6, 0]]
+    assert (counts - 5000).abs().max() < 5 * 5000**0.5
+    china = corners[pairs.truth["photograph"] == 0]
+    assert len(china) == pytest.approx(10_000, abs=500)
+    for axis, most in ((0, 32), (1, 20)):
+        beside = (china[:, 1] - china[:, 0]).abs()[:, axis] > 0
+        first = china.amin(1)[beside, axis]  # the nearer one of two along this axis, uniform to the last pixel
+        assert first.unique().tolist() == list(range(most - 12 + 1))
+        assert first.mean().item() == pytest.approx((most - 12) / 2, abs=0.3)
+
+
+def test_photographs_as_a_world():
+    world = Photographs(["china", "life"], edge=8, size=64)
+    pairs, again = (world.sample(300, seeded(1)) for _ in range(2))
+    assert pairs.first.shape == (300, 3, 8, 8)
+    assert torch.equal(pairs.second, again.second)
+    near, far = ((pairs.first - of).square().mean() for of in (pairs.second, pairs.second.roll(1, 0)))
+    assert near < far
+    dark = Photographs(["china"], edge=8, size=64, views=lambda images, generator: images / 2).sample(50, seeded())
+    assert dark.first.max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Photographs("china"), "names: wanted"),
+        (lambda: Photographs([]), "names: wanted at least one"),
+        (lambda: Photographs(["nobody"]), "name: wanted one of aitzgorri"),
+        (lambda: Photographs(["china"], edge=30, size=64), "edge: wanted at most 21"),
+        (lambda: Photographs(["china"], size=64).sample(0, seeded()), "n: wanted"),
+        (
+            lambda: Photographs(["china"], size=64, views=lambda x, g: x[:, :1]).sample(3, seeded()),
+            r"views: .*\(3, 1, ",
+        ),
+    ],
+)
+def test_a_bad_world_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
         call()

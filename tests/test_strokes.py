@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.interpolate import BPoly
 
-from hssl.worlds.strokes import BOX, TOLERANCE, distance_to, fill, polylines, resample, stroke
+from hssl.worlds.strokes import BOX, distance_to, fill, polylines, resample, stroke
 
 PIXEL = BOX / 64
 
@@ -17,7 +17,7 @@ def test_an_arc_lies_on_its_circle():
     radius = (line - torch.tensor([12.0, 12.0])).norm(dim=1)
     torch.testing.assert_close(radius, torch.full_like(radius, 9.0), atol=0.01, rtol=0)
     middles = ((line[1:] + line[:-1]) / 2 - torch.tensor([12.0, 12.0])).norm(dim=1)
-    assert 9 - middles.min() < 2 * TOLERANCE
+    assert 9 - middles.min() < 0.01 + 0.0025  # of the polyline to the curve, and of fontTools' curve to the circle
     assert torch.equal(line[0], torch.tensor([3.0, 12.0]))
 
 

@@ -89,7 +89,7 @@ class SlashedIcons:
 
     Args:
         names: of icons, as in `across_slash`; None means every fourth one of `icons.held_out_pairs()`. Their pairs are
-            found once, here, which takes about 50 ms an icon.
+            found once, here, which takes about 30 ms an icon.
         size, window: as in `across_slash`.
         views: of both members, as in `images.Images`; none unless you say otherwise.
         generator: chooses among places along a stroke; None means a fresh generator with seed 0.
