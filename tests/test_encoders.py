@@ -70,7 +70,9 @@ def test_widths_of_the_usual_mlp():
 def test_whitened_input_is_white():
     x = correlated(2000, 6, dtype=torch.float64)
     encoder = MLP(6, 2, generator=seeded()).double()
-    assert encoder.whiten(x) is encoder
+    assert encoder.whiten(x.requires_grad_()) is encoder
+    assert not encoder.mean.requires_grad and not encoder.whitening.requires_grad
+    x = x.detach()
     white = (x - encoder.mean) @ encoder.whitening
     torch.testing.assert_close(torch.cov(white.T), torch.eye(6, dtype=torch.float64), atol=1e-9, rtol=0)
     torch.testing.assert_close(white.mean(0), torch.zeros(6, dtype=torch.float64), atol=1e-9, rtol=0)

@@ -134,6 +134,8 @@ BLOCKS, AT, NEXT = torch.zeros(4, 1, 2, 8), torch.zeros(4, dtype=torch.int64), t
         (lambda: grid(IMAGES.numpy(), 2), r"images: wanted Shaped.* got f32\[2,3,8,8\]\(numpy\)"),
         (lambda: grid(IMAGES[:0], 2), r"images: wanted at least one on every axis, got shape \(0, 3, 8, 8\)"),
         (lambda: grid(IMAGES, 9), "size: wanted at most 8 for a 8×8 image, got 9"),
+        (lambda: grid(IMAGES[:, :, :4], 6), "size: wanted at most 4 for a 4×8 image, got 6"),
+        (lambda: grid(IMAGES[..., :4], 6), "size: wanted at most 4 for a 8×4 image, got 6"),
         (lambda: grid(IMAGES, 0), "size: wanted a whole number ≥ 1, got 0"),
         (lambda: grid(IMAGES, 2.0), "size: wanted a whole number ≥ 1, got 2.0"),
         (lambda: grid(IMAGES, 2, 0), "stride: wanted a whole number ≥ 1 or None, got 0"),

@@ -1,5 +1,7 @@
 """hssl.widgets: the numbers that a page shows, held against other ways to them; and that a page is safe and small."""
 
+import base64
+import io
 import json
 import re
 from dataclasses import asdict
@@ -8,13 +10,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from matplotlib import colormaps
+from matplotlib.colors import to_hex, to_rgb
+from PIL import Image
 from scipy import stats
 from sklearn.metrics.pairwise import cosine_similarity
 from torch import nn
 from traitlets import TraitError
 
 from hssl import calibration
-from hssl.widgets import SIZE_LIMIT, Continuation, PatchSimilarity
+from hssl.widgets import SIZE_LIMIT, Continuation, PatchSimilarity, mounting
 from hssl.widgets.continuation import PAIRINGS
 from hssl.widgets.mounting import decode
 from hssl.widgets.observers import FIELD, complete_law, ideal_logits, relate
@@ -116,10 +121,12 @@ def test_other_vectors_can_be_shown():
     ("change", "message"),
     [
         ({"images": {}}, "images: wanted at least one"),
+        ({"images": [np.zeros((4, 4))]}, "images: wanted dict"),
         ({"images": {"a": np.zeros((4, 4, 2))}}, r"images\['a'\]: wanted shape .* got \(4, 4, 2\)"),
         ({"images": {"a": np.full((4, 4), 2.0)}}, r"images\['a'\]: wanted uint8, or .* in \[0, 1\]"),
         ({"images": {"a": np.full((4, 4), np.nan)}}, r"images\['a'\]: wanted uint8"),
-        ({"image_size": 0}, "image_size: wanted at least 16"),
+        ({"image_size": 15}, "image_size: wanted at least 16 pixels, got 15"),
+        ({"image_size": 20.5}, "image_size: wanted int, got 20.5"),
         ({"vectors": {}}, r"vectors: wanted the names \['a'\]"),
         ({"vectors": {"a": {}}}, "wanted at least one window size"),
         ({"vectors": {"a": {"x": np.ones((2, 2))}}}, r"vectors\['a'\]\['x'\]: wanted numbers of shape \(rows"),
@@ -145,6 +152,48 @@ def test_a_widget_that_would_be_too_large_stays_as_it_was():
     with pytest.raises(ValueError, match="weighs"):
         widget.update({"a": {"x": np.ones((90, 90, 64))}})
     assert widget.static_html() == before
+
+
+def test_vectors_are_sent_in_eight_bits_each_scaled_by_its_largest_number():
+    sent = PatchSimilarity({"a": np.zeros((4, 4))}, {"a": {"x": [[[0.25, -0.5], [3.0, 1.0]]]}}).data["maps"][0][0]
+    assert decode(sent["vectors"], "i1").tolist() == [64, -127, 127, 42]
+
+
+def test_colours_from_least_to_most():
+    images, vectors = pictures()
+    data = PatchSimilarity(images, vectors, logits={"16 px": (1, 0), "8 px": (1, 0)}).data["measures"]
+    cosine, probability = data["cosine"], data["probability"]
+    assert (cosine["low"], cosine["high"], probability["low"], probability["high"]) == (-1, 1, 0, 1)
+    wanted = [to_rgb(colour) for colour in ("#a8dcff", "#0072b2", "#1c1c1c", "#d55e00", "#ffdfb0")]
+    np.testing.assert_allclose([to_rgb(colour) for colour in cosine["colours"][::4]], wanted, atol=1.5 / 255)
+    assert probability["colours"] == [to_hex(colormaps["cividis"](k / 16)) for k in range(17)]
+
+
+def test_the_still_picture_shows_the_values_as_the_page_does():
+    widget = PatchSimilarity({"a": np.zeros((32, 32))}, {"a": {"x": [[[1, 0], [0, 1]], [[-2, 0], [3, 0]]]}})
+    opacity = float(re.search(r"\.hssl-map \{[^}]*opacity: ([\d.]+)", str(widget._css))[1])
+    widget.selection = {"image": "a", "level": "x", "row": 0, "column": 0}  # cosines 1, 0, −1, 1
+    shown = np.array(still(widget), float)
+    assert shown.shape == (200, 408, 3)  # the picture, a gap of eight, one panel
+    for (row, column), colour in (((50, 150), "#1c1c1c"), ((150, 50), "#a8dcff"), ((150, 150), "#ffdfb0")):
+        wanted = opacity * 255 * np.array(to_rgb(colour))  # over a black picture
+        np.testing.assert_allclose(shown[row, 208 + column], wanted, atol=4)
+    np.testing.assert_allclose(shown[0, 208:300], 255, atol=60)  # the frame around the chosen patch
+
+
+@pytest.mark.parametrize(("shape", "size"), [((32, 48), (200, 133)), ((64, 32), (100, 200)), ((640, 4), (8, 200))])
+def test_panels_of_the_still_picture(shape, size):
+    widget = PatchSimilarity({"a": np.zeros(shape)}, {"a": {"x": np.ones((2, 2, 1)), "y": np.ones((1, 1, 1))}})
+    assert still(widget).size == (3 * (size[0] + 8) - 8, size[1])
+
+
+def test_pictures_may_be_sixteen_pixels_small():
+    (shown,) = PatchSimilarity({"a": np.zeros((32, 32))}, {"a": {"x": np.ones((2, 2, 1))}}, image_size=16).data[
+        "pictures"
+    ]
+    assert (shown["width"], shown["height"]) == (16, 16)
+    (usual,) = PatchSimilarity({"a": np.zeros((640, 640))}, {"a": {"x": np.ones((2, 2, 1))}}).data["pictures"]
+    assert usual["width"] == 320
 
 
 # Continuation
@@ -276,7 +325,8 @@ def test_another_critic_can_be_shown():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"critic": nn.Linear(6, 1)}, "critic: wanted Linear layers"),
+        ({"critic": nn.Linear(6, 1)}, "critic: wanted Sequential, got Linear"),
+        ({"critic": nn.Sequential(nn.GELU())}, "critic: wanted Linear layers"),
         ({"critic": critic(nn.GELU(), nn.ReLU())}, "one of GELU"),
         ({"critic": critic(nn.GELU(approximate="tanh"))}, "exact"),
         ({"critic": critic(nn.Sigmoid())}, "critic: wanted Linear layers"),
@@ -285,7 +335,11 @@ def test_another_critic_can_be_shown():
         ({"critic": critic(nn.ReLU(), nn.ReLU(), hidden=300)}, "kB, wanted at most 300 kB: take a narrower critic"),
         ({"rate": 0.0}, "rate: wanted 0 < rate"),
         ({"rate": float("nan")}, "rate: wanted 0 < rate"),
-        ({"shift": float("inf")}, "shift"),
+        ({"shift": float("inf")}, "shift: wanted a finite number, got inf"),
+        ({"shift": float("nan")}, "shift: wanted a finite number, got nan"),
+        ({"rate": 1.01}, "rate: wanted 0 < rate"),
+        ({"rate": "all"}, "rate: wanted float, got 'all'"),
+        ({"law": None}, "law: wanted dict, got None"),
         ({"law": {"kappa_bend": 8.0}}, "law: wanted kappa_bend, kappa_turn"),
         ({"law": LAW | {"extra": 1.0}}, "law: wanted kappa_bend, kappa_turn"),
         ({"law": LAW | {"kappa_turn": -1.0}}, "law: wanted numbers > 0"),
@@ -306,7 +360,95 @@ def test_weights_that_are_not_finite_are_refused():
         Continuation(network, LAW)
 
 
+def constant(answer):
+    """A critic that gives every pair the same F."""
+    network = nn.Sequential(nn.Linear(6, 1), nn.ReLU(), nn.Linear(1, 1))
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    nn.init.constant_(network[2].bias, answer)
+    return network
+
+
+def test_probabilities_do_not_fall_below_that_of_the_floor():
+    widget = Continuation(constant(-20.0), LAW)
+    assert widget.probabilities()["learned"] == pytest.approx(1 / (1 + np.exp(7)), rel=1e-9)
+    assert widget.data["floor"] == pytest.approx(np.exp(calibration.FLOOR))
+    half = Continuation(constant(-20.0), LAW, rate=0.5)  # F cannot be below log(1 − rate) but by an error
+    assert half.probabilities()["learned"] == pytest.approx(1 / (1 + np.exp(7)), rel=1e-9)
+
+
+def test_strokes_are_drawn_as_long_as_they_are():
+    widget = Continuation(constant(-20.0), LAW)
+    ends = [[-2.0, 0.0], [1.0, 0.0], [2.0, 1.0], [2.0, 3.0]]  # middles at (−0.5, 0) and (2, 2)
+    widget.points = widget.points | {"strokes": ends}
+    dark = np.array(still(widget).convert("L")) < 128
+    pixel = 320 / (2 * 4.0)  # a unit; the frame reaches 4 units from its middle
+    for across, down, wide, high in ((-0.5, 0, 0.9, 0), (2, 2, 0, 0.9)):
+        y, x = np.nonzero(dark[:130] if down else dark[130:])
+        y = y if down else y + 130
+        assert np.ptp(x) + 1 == pytest.approx(max(wide * pixel, 5), abs=2)
+        assert np.ptp(y) + 1 == pytest.approx(max(high * pixel, 5), abs=2)
+        assert (x.min() + x.max()) / 2 == pytest.approx(160 + across * pixel, abs=2)
+        assert (y.min() + y.max()) / 2 == pytest.approx(160 - down * pixel, abs=2)
+
+
+def test_the_learned_field_lies_behind_the_first_stroke_in_the_pages_colour():
+    warm = np.array(json.loads(re.search(r"const WARM = (\[.*?\]);", str(Continuation._esm))[1]))
+    widget = Continuation(constant(20.0), LAW)  # a probability of one, wherever the law reaches
+    widget.points = widget.points | {"strokes": [[0.0, 0.0], [0.9, 0.0], [1.0, 1.0], [1.5, 1.5]]}
+    picture = np.array(still(widget), float)
+    np.testing.assert_allclose(picture[250, 100], 255 + 0.8 * (warm - 255), atol=4)
+    np.testing.assert_allclose(picture[2, 2], 255, atol=4)  # (−3.95, 3.95) is more than 5 away
+    decided = Continuation(constant(0.0), LAW).data["fields"]["learned"]
+    field = decode(decided, "u1").reshape(64, 64)
+    assert set(field.ravel()) == {0, 128}  # F = 0: as likely as not
+    x, y = np.meshgrid(*[(np.arange(64) - 31.5) * LAW["largest"] / 32] * 2)
+    np.testing.assert_array_equal(field > 0, np.hypot(x, y) <= LAW["largest"])
+
+
+def test_how_far_and_how_near_ends_may_lie():
+    widget = Continuation(constant(0.0), LAW)
+    corners = [[-4.0, 4.0], [4.0, 4.0], [4.0, -4.0], [-4.0, -4.0]]
+    arms = [[0.9, 0.0], [0.0, 0.9], [-2.4, 0.0], [2.4, 2.4]]
+    widget.points = widget.points | {"strokes": corners}
+    widget.points = widget.points | {"arms": arms}
+    for mode, points in (
+        ("strokes", [[-4.04, 4.0], *corners[1:]]),
+        ("arms", [*arms[:3], [2.42, 2.4]]),
+        ("arms", [[0.89, 0.0], *arms[1:]]),
+    ):
+        with pytest.raises(TraitError, match="points: wanted four ends in view"):
+            widget.points = widget.points | {mode: points}
+
+
+def test_what_is_seen_first():
+    widget = Continuation(constant(0.0), LAW)
+    strokes, arms = (np.array(widget.points[mode]) for mode in ("strokes", "arms"))
+    np.testing.assert_allclose(np.hypot(*(strokes[1::2] - strokes[::2]).T), 0.9, atol=0.005)
+    np.testing.assert_array_equal(arms[:2], -arms[2:])  # two crossing lines
+    assert (widget.mode, widget.contrasts) == ("strokes", [0.0, 0.0])
+    assert widget.data["length"] == 0.9
+    assert widget.data["views"] == {"strokes": 4.0, "arms": 2.4}
+
+
 # Both
+
+
+def still(widget):
+    """The picture that a page shows where scripts do not run."""
+    found = re.search(r'<img src="data:image/(?:png|jpeg);base64,([^"]+)"', widget.static_html())[1]
+    return Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")
+
+
+def test_a_page_weighs_at_most_three_hundred_thousand_bytes(monkeypatch):
+    assert SIZE_LIMIT == 300_000
+    images, vectors = pictures()
+    weight = len(PatchSimilarity(images, vectors).static_html().encode())
+    monkeypatch.setattr(mounting, "SIZE_LIMIT", weight)
+    PatchSimilarity(images, vectors)
+    monkeypatch.setattr(mounting, "SIZE_LIMIT", weight - 1)
+    with pytest.raises(ValueError, match="weighs"):
+        PatchSimilarity(images, vectors)
 
 
 def both():

@@ -10,6 +10,7 @@ from scipy.special import expit, softmax
 from torch import nn
 
 from hssl.calibration import FLOOR
+from hssl.checks import Finite, checked
 from hssl.widgets.mounting import Widget, decode, module
 from hssl.widgets.observers import (
     FIELD,
@@ -55,6 +56,12 @@ class Continuation(Widget):
     Python may observe and set `mode` ("strokes" or "arms"), `points` (for either mode four ends [x, y]; an arm points
     away from the middle and has its stroke's length) and `contrasts` of the two strokes. Anything else raises a
     `traitlets.TraitError`.
+
+    >>> law = {"bend": 8, "turn": 8, "shape": 2, "mean": 1.5, "smallest": 0.5, "largest": 5, "correlation": 0.6}
+    >>> widget = Continuation(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)), law, rate=0.5)
+    >>> widget.points = widget.points | {"strokes": [[-2, 0], [-1, 0], [0, 0], [1, 0]]}  # one behind the other
+    >>> widget.probabilities()["ideal"] > 0.9
+    True
     """
 
     _esm = module("page.js", "observers.js", "continuation.js")
@@ -65,16 +72,16 @@ class Continuation(Widget):
     points = traitlets.Dict(help="four ends for either mode").tag(sync=True)
     contrasts = traitlets.List(help="of both strokes, in standard deviations").tag(sync=True)
 
-    def __init__(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: float = 0):
+    @checked
+    def __init__(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: Finite = 0):
         super().__init__(points=POINTS, contrasts=[0.0, 0.0])
         self.update(critic, law, rate=rate, shift=shift)
 
-    def update(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: float = 0):
+    @checked
+    def update(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: Finite = 0) -> None:
         """Show another critic, say one that has just been trained; strokes stay where they are. See the class."""
         if not 0 < rate <= 1:
             raise ValueError(f"rate: wanted 0 < rate ≤ 1, got {rate}")
-        if not np.isfinite(shift):
-            raise ValueError(f"shift: wanted a finite number, got {shift}")
         data = {"rate": float(rate), "shift": float(shift), "floor": float(np.exp(FLOOR)), "law": complete_law(law)}
         data |= read_network(critic) | {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS}
         self._replace_data(data | {"fields": association_fields(data)})

@@ -23,6 +23,9 @@ def as_picture(name: str, image) -> Image.Image:
 
     Raises:
         ValueError: another shape, type or range.
+
+    >>> as_picture("photo", np.zeros((4, 6))).size
+    (6, 4)
     """
     image = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
     if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or 0 in image.shape:
@@ -35,7 +38,11 @@ def as_picture(name: str, image) -> Image.Image:
 
 
 def as_windows(windows: dict | None) -> dict | None:
-    """Window and stride by window size, checked."""
+    """Window and stride by window size, checked.
+
+    >>> as_windows({"8 px": (8, 4)})
+    {'8 px': (8, 4)}
+    """
     for level, window in (windows or {}).items():
         whole = np.shape(window) == (2,) and all(isinstance(side, int | np.integer) and side >= 1 for side in window)
         if not whole:
@@ -52,6 +59,10 @@ def as_grid(name: str, vectors, size: tuple[int, int], window: tuple[int, int] |
         window: its side and stride, in pixels. None: the patches tile the image.
     Raises:
         ValueError: a wrong shape, values that are not finite, or a grid that the windows do not make.
+
+    >>> grid = as_grid("vectors", np.ones((3, 2, 5)), (32, 48), (16, 16))
+    >>> grid["rows"], grid["columns"], grid["cell"]
+    (3, 2, [0.5, 0.3333333333333333])
     """
     vectors = as_numbers(name, vectors, 3, "(rows, columns, dim)")
     rows, columns = vectors.shape[:2]
@@ -69,19 +80,33 @@ def as_grid(name: str, vectors, size: tuple[int, int], window: tuple[int, int] |
 
 
 def as_scale(measure: str) -> dict:
-    """Lowest and highest value of a measure, and the colours between."""
+    """Lowest and highest value of a measure, and the colours between.
+
+    >>> as_scale("cosine")["low"], len(as_scale("cosine")["colours"])
+    (-1.0, 17)
+    """
     low, high, colours = SCALES[measure]
     return {"low": low, "high": high, "colours": [to_hex(colour) for colour in colours(np.linspace(0, 1, 17))]}
 
 
 def check_names(name: str, given: Iterable[str], wanted: Iterable[str]) -> None:
-    """Raises a ValueError unless both hold the same names."""
+    """Raise a ValueError unless both hold the same names.
+
+    >>> check_names("logits", {"16 px": 1}, ["8 px"])
+    Traceback (most recent call last):
+    ValueError: logits: wanted the names ['8 px'], got ['16 px']
+    """
     if not given or set(given) != set(wanted):
         raise ValueError(f"{name}: wanted the names {list(wanted)}, got {list(given)}")
 
 
 def locate(grid: dict, other: dict, row: int, column: int) -> tuple[int, int]:
-    """Row and column of the patch of a grid whose cell holds the middle of a patch of another grid."""
+    """Row and column of the patch of a grid whose cell holds the middle of a patch of another grid.
+
+    >>> fine, coarse = (as_grid("vectors", np.ones((n, n, 1)), (8, 8), None) for n in (4, 2))
+    >>> locate(coarse, fine, 3, 0)
+    (1, 0)
+    """
     found = []
     for axis, at, count in ((1, row, grid["rows"]), (0, column, grid["columns"])):
         middle = at * other["cell"][axis] + other["window"][axis] / 2
@@ -91,7 +116,11 @@ def locate(grid: dict, other: dict, row: int, column: int) -> tuple[int, int]:
 
 
 def cosines(grid: dict, row: int, column: int) -> np.ndarray:
-    """Cosine of every patch's vector with one patch's, shape (rows, columns); 0 where a vector has no length."""
+    """Cosine of every patch's vector with one patch's, shape (rows, columns); 0 where a vector has no length.
+
+    >>> cosines(as_grid("vectors", np.array([[[1, 0], [-2, 0], [0, 3], [0, 0]]]), (4, 1), None), 0, 0).tolist()
+    [[1.0, -1.0, 0.0, 0.0]]
+    """
     vectors = decode(grid["vectors"], "i1").reshape(grid["rows"], grid["columns"], -1)
     squares = (vectors**2).sum(2)
     lengths = np.sqrt(squares * squares[row, column])
@@ -101,7 +130,12 @@ def cosines(grid: dict, row: int, column: int) -> np.ndarray:
 def draw_map(
     picture: Image.Image, grid: dict, values: np.ndarray, measure: str, chosen: tuple[int, int]
 ) -> Image.Image:
-    """The values over a grey picture, and a frame around the chosen patch."""
+    """The values over a grey image, and a frame around the chosen patch.
+
+    >>> grid = as_grid("vectors", np.ones((2, 2, 1)), (8, 8), None)
+    >>> draw_map(Image.new("RGB", (8, 8)), grid, np.zeros((2, 2)), "cosine", (0, 1)).size
+    (8, 8)
+    """
     low, high, colours = SCALES[measure]
     lit = Image.fromarray(np.uint8(255 * colours((values - low) / (high - low))[:, :, :3]))
     cell, window = (np.array(grid[name]) * picture.size for name in ("cell", "window"))

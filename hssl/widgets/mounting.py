@@ -10,6 +10,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import cast
 
 import anywidget
 import numpy as np
@@ -54,6 +55,7 @@ class Widget(anywidget.AnyWidget):
     seen at first in `_picture` and `_words`.
     """
 
+    _esm: str
     _css = Path(__file__).with_name("widgets.css")
     _state = ("data",)
     _advice = "show less"
@@ -84,7 +86,7 @@ class Widget(anywidget.AnyWidget):
         return self.static_html()
 
     def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
-        bundle, metadata = super()._repr_mimebundle_(**kwargs)
+        bundle, metadata = cast(tuple[dict, dict], super()._repr_mimebundle_(**kwargs))  # None has no view to show
         return bundle | {"text/html": self.static_html()}, metadata
 
     def _replace_data(self, data: dict, **choice) -> None:
@@ -108,12 +110,20 @@ class Widget(anywidget.AnyWidget):
 
 
 def module(*names: str) -> str:
-    """One ES module from files that stand beside this one."""
+    """One ES module from files that stand beside this one.
+
+    >>> "export default" in module("page.js", "patch_similarity.js")
+    True
+    """
     return "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in names)
 
 
 def data_url(picture: Image.Image) -> str:
-    """A picture as a data URL: PNG or JPEG, whichever is smaller."""
+    """An image as a data URL: PNG or JPEG, whichever is smaller.
+
+    >>> data_url(Image.new("RGB", (4, 4)))[:22]
+    'data:image/png;base64,'
+    """
     found = []
     for kind, settings in (("png", {"optimize": True}), ("jpeg", {"optimize": True, "quality": 85})):
         with io.BytesIO() as file:
@@ -123,17 +133,29 @@ def data_url(picture: Image.Image) -> str:
 
 
 def encode(array: np.ndarray, dtype: str) -> str:
-    """The numbers of an array, row by row, as base64 text."""
+    """The numbers of an array, row by row, as base64 text.
+
+    >>> encode(np.array([[1, 2], [3, -1]]), "i1")
+    'AQID/w=='
+    """
     return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode()
 
 
 def decode(text: str, dtype: str) -> np.ndarray:
-    """The numbers that `encode` wrote, shape (n,), as float64."""
+    """The numbers that `encode` wrote, shape (n,), as float64.
+
+    >>> decode("AQID/w==", "i1")
+    array([ 1.,  2.,  3., -1.])
+    """
     return np.frombuffer(base64.b64decode(text), dtype).astype(np.float64)
 
 
 def as_numbers(name: str, value, ndim: int, wanted: str) -> np.ndarray:
-    """An array or tensor as finite float64, or an error that says what was wanted."""
+    """An array or tensor as finite float64, or an error that says what was wanted.
+
+    >>> as_numbers("slopes", torch.ones(2), 1, "(n,)")
+    array([1., 1.])
+    """
     value = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     if value.ndim != ndim or not value.size or not np.issubdtype(value.dtype, np.number):
         raise ValueError(f"{name}: wanted numbers of shape {wanted}, got {value.dtype} of shape {value.shape}")

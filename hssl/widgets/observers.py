@@ -25,8 +25,11 @@ def read_network(critic: nn.Sequential) -> dict:
 
     Raises:
         ValueError: it is not `Linear` layers with one kind of activation between, or its weights are not finite.
+
+    >>> read_network(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)))["activation"]
+    'gelu'
     """
-    modules = list(critic) if isinstance(critic, nn.Sequential) else []
+    modules = list(critic)
     linear, between = modules[::2], modules[1::2]
     kinds = {KINDS.get(type(module)) for module in between}
     exact = all(getattr(module, "approximate", "none") == "none" for module in between)
@@ -47,6 +50,10 @@ def complete_law(law: dict[str, float]) -> dict[str, float]:
 
     Raises:
         ValueError: a number is missing, unknown or out of range.
+
+    >>> law = {"bend": 8, "turn": 8, "shape": 2, "mean": 1.5, "smallest": 0.5, "largest": 5, "correlation": 0.6}
+    >>> set(complete_law(law)) - set(law)
+    {'constant'}
     """
     if set(law) != set(LAW):
         raise ValueError(f"law: wanted {', '.join(LAW)}, got {', '.join(law)}")
@@ -69,13 +76,22 @@ def relate(first: np.ndarray, second: np.ndarray, law: dict) -> tuple[np.ndarray
     Args:
         first, second: shape (n, 3): x and y of the middle, and the direction in radians.
         law: the distance is taken as the nearest one between its "smallest" and its "largest".
+
+    >>> first, second = np.array([[0.0, 0.0, 0.0]]), np.array([[0.0, 9.0, 1.0]])
+    >>> [value.round(2).tolist() for value in relate(first, second, {"smallest": 0.5, "largest": 5.0})]
+    [[5.0], [1.57], [1.0]]
     """
     x, y, turn = (second - first).T
     return np.clip(np.hypot(x, y), law["smallest"], law["largest"]), np.arctan2(y, x) - first[:, 2], turn
 
 
 def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
-    """Log-odds that pairs of strokes belong to one contour, by the network, shape (n,)."""
+    """Log-odds that pairs of strokes belong to one contour, by the network, shape (n,).
+
+    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    >>> learned_logits(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3}, *np.ones((3, 7))).shape
+    (7,)
+    """
     place = [distance * np.cos(azimuth), distance * np.sin(azimuth), np.cos(2 * turn), np.sin(2 * turn)]
     x = np.stack([*place, *(np.full_like(distance, contrast) for contrast in contrasts)], 1)
     for i, layer in enumerate(data["layers"]):
@@ -87,7 +103,13 @@ def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) ->
 
 
 def ideal_logits(law: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
-    """The same by the law's log-likelihood ratio, against strokes strewn evenly and turned at random."""
+    """The same by the law's log-likelihood ratio, against strokes at uniform positions and orientations.
+
+    >>> law = {"bend": 8, "turn": 8, "shape": 2, "mean": 1.5, "smallest": 0.5, "largest": 5, "correlation": 0.6}
+    >>> ahead, beside = ideal_logits(complete_law(law), np.ones(2), np.array([0, np.pi / 2]), np.array([0, np.pi]))
+    >>> bool(ahead > 0 > beside)
+    True
+    """
     r, (first, second) = law["correlation"], contrasts
     far = (law["shape"] - 2) * np.log(distance) - distance * law["shape"] / law["mean"]
     bend = _log_cosh(law["kappa_bend"] * np.cos(azimuth)) + _log_cosh(law["kappa_turn"] * np.cos(turn - 2 * azimuth))

@@ -8,6 +8,7 @@ import traitlets
 from PIL import Image
 from scipy.special import expit
 
+from hssl.checks import checked
 from hssl.widgets.grids import (
     as_grid,
     as_picture,
@@ -40,6 +41,12 @@ class PatchSimilarity(Widget):
 
     Python may observe and set `selection`, {"image", "level", "row", "column"} with rows and columns from 0, and
     `measure`, "cosine" or "probability". Anything else raises a `traitlets.TraitError`.
+
+    >>> images = {"stripes": torch.eye(8)}
+    >>> widget = PatchSimilarity(images, {"stripes": {"4 px": torch.eye(4).view(2, 2, 4)}})
+    >>> widget.selection = {"image": "stripes", "level": "4 px", "row": 0, "column": 1}
+    >>> widget.values("4 px").tolist()  # cosines of orthogonal vectors
+    [[0.0, 1.0], [0.0, 0.0]]
     """
 
     _esm = module("page.js", "patch_similarity.js")
@@ -49,7 +56,17 @@ class PatchSimilarity(Widget):
     selection = traitlets.Dict(help="image, level, row and column of the chosen patch").tag(sync=True)
     measure = traitlets.Unicode("cosine", help="what lights the patches up").tag(sync=True)
 
-    def __init__(self, images, vectors, *, logits=None, windows=None, alt=None, image_size: int = 320):
+    @checked
+    def __init__(
+        self,
+        images: dict,
+        vectors: dict,
+        *,
+        logits: dict | None = None,
+        windows: dict | None = None,
+        alt: dict | None = None,
+        image_size: int = 320,
+    ):
         if not images:
             raise ValueError("images: wanted at least one")
         if image_size < 16:
@@ -62,7 +79,8 @@ class PatchSimilarity(Widget):
         super().__init__()
         self.update(vectors, logits=logits)
 
-    def update(self, vectors, *, logits=None) -> None:
+    @checked
+    def update(self, vectors: dict, *, logits: dict | None = None) -> None:
         """Show other vectors of the same images, say of an encoder that has just been trained; see the class.
 
         The chosen patch and the measure stay, where there still are such.
