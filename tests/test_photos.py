@@ -161,6 +161,12 @@ def test_elements_lie_apart_and_are_as_many_as_wanted():
     assert ((found.orientations >= 0) & (found.orientations <= math.pi)).all()
 
 
+@pytest.mark.parametrize(("height", "found"), [(0.045, False), (0.055, True)])
+def test_steps_from_a_twentieth_on_are_edges_unless_you_say_otherwise(height, found):
+    image, _ = step(0.3, height=height, blur=0.3)
+    assert (len(edge_elements(image, 1.5, 50, seeded()).places) > 0) == found
+
+
 def test_an_even_picture_has_no_edge():
     assert len(edge_elements(torch.full((1, 40, 40), 0.5), 2.0, 10, seeded()).places) == 0
 
