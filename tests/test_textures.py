@@ -240,20 +240,20 @@ def test_a_blob_has_its_position_size_and_colours():
     torch.testing.assert_close(across, torch.sigmoid((0.2 - distance) / 0.1), atol=1e-4, rtol=0)
 
 
-def test_a_blob_is_as_rough_as_it_says_and_smooth_on_a_small_scale():
-    """Its radius along a ray varies by `roughness` times the root of Σ k^−2.6, k = 1 … 5; two rays correlate so."""
-    n, shown = 1000, {"x": 0.0, "y": 0.0, "radius": 0.2, "width": -1.8, "hue_blob": 0.0, "hue_ground": 0.5}
-    red = blob.render(middle(blob, n, roughness=0.1, **shown), 64)[:, 0]
-    share = (red - rgb(0.5, 0.55)[0]) / (0.8 - rgb(0.5, 0.55)[0])
-    right, down = share[:, 31:33, 32:].mean(1).sum(1) / 64, share[:, 32:, 31:33].mean(2).sum(1) / 64
-    orders = torch.arange(1, 6)
-    variance = 0.1**2 * (orders**-2.6).sum().item()
-    for ray in (right, down):
-        assert (ray / 0.2).var().item() == pytest.approx(variance, rel=4.5 * math.sqrt(2 / n))
-        assert (ray / 0.2).mean().item() == pytest.approx(1, abs=4.5 * math.sqrt(variance / n) + 0.01)
-    wanted = (orders**-2.6 * (orders * math.pi / 2).cos()).sum() / (orders**-2.6).sum()
-    found = torch.corrcoef(torch.stack([right, down]))[0, 1]
-    assert found.item() == pytest.approx(wanted.item(), abs=4.5 / math.sqrt(n))
+def test_the_outline_of_a_blob_has_five_waves_whose_power_falls_as_order_to_the_minus_2_6():
+    """Drawn on rays: the radius along each is the integral of the blob's share; its waves round the circle by FFT."""
+    n, rays, shown = 1000, 16, {"x": 0.0, "y": 0.0, "radius": 0.2, "roughness": 0.1, "width": -2.0}
+    latents = middle(blob, n, hue_blob=0.0, hue_ground=0.5, **shown)
+    along, angle = torch.meshgrid((torch.arange(80) + 0.5) / 200, torch.arange(rays) * (math.tau / rays), indexing="ij")
+    values = dict(zip(blob.dials, latents.values.T[:, :, None, None], strict=True))
+    red = blob.draw(values, latents.seeds, along * angle.cos(), along * angle.sin())[:, 0]
+    share = (red - rgb(0.5, 0.55)[0]) / (rgb(0.0, 0.8)[0] - rgb(0.5, 0.55)[0])
+    radius = share.sum(1) / 200 / 0.2  # (n, rays), relative to the dial
+    waves = torch.fft.rfft(radius)[:, 1:8] * (2 / rays)
+    assert radius.mean().item() == pytest.approx(1, abs=4.5 * 0.1 / math.sqrt(n))
+    variances = torch.cat([waves.real.square(), waves.imag.square()]).mean(0) / 0.1**2
+    wanted = torch.arange(1, 8) ** -2.6 * torch.tensor([1.0, 1, 1, 1, 1, 0, 0])
+    assert ((variances - wanted).abs() <= 4.5 * wanted / math.sqrt(n) + 1e-4).all()
 
 
 @pytest.mark.parametrize("contrast", [0.05, 0.1])
