@@ -279,8 +279,9 @@ def follow(teacher: nn.Module, student: nn.Module, momentum: Fraction) -> None:
 class EMATeacher(nn.Module):
     """A slow copy of an encoder in training, whose embeddings decide the pairs.
 
-    In `fit`: `pairing=lambda h, x: quantile(teacher(x), 0.1)`. Every call first moves the copy towards the student (see `follow`), then embeds without gradients. The copy keeps
-    the mode that the student had when it was made; `eval` and `train` change it, and leave the student alone.
+    In `fit`: `pairing=lambda h, x: quantile(teacher(x), 0.1)`. Every call first moves the copy towards the student
+    (see `follow`), then embeds without gradients. The copy keeps the mode that the student had when it was made;
+    `eval` and `train` change it, and leave the student alone.
 
     Args:
         student: the encoder, which trains on; it is no part of the teacher's parameters.
