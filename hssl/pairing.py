@@ -1,13 +1,20 @@
-"""The rules that decide which patches belong together, and what tells that a rule has failed.
+"""The rules that decide which patches belong together, and what shows that a rule has failed.
 
-A rule calls every pair of two different patches positive or negative. What a loss makes of it is left to `losses`;
-what a probe still finds in the embeddings, to `probes`. Taught in: patch_pairs, "Which patches are a pair?".
+A rule calls every pair of two different patches positive or negative. `training.fit(…, pairing=rule)` calls one as
+`rule(h, x, *extras)`, with the embeddings h of all members of the batch, shape (n, dim), and their observations x,
+shape (n, …), and takes `Masks`: each rule here becomes such a one by a lambda. What a loss makes of the masks is left
+to `losses`; what a probe still finds in the embeddings, to `probes`.
+Taught in: patch_pairs, "Which patches are a pair?".
 """
 
+import copy
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Integer, Real
 from torch import Tensor, nn
+
+from hssl.checks import ArgumentError, Count, Fraction, Inside, NonNegative, Positive, checked, finite
 
 
 class Masks(NamedTuple):
@@ -17,165 +24,207 @@ class Masks(NamedTuple):
     negative: Tensor  #: shape (n, n), bool
 
 
+@checked
 @torch.no_grad()
-def threshold(embeddings: Tensor, distance: float) -> Masks:
+def threshold(embeddings: Float[Tensor, "n dim"], distance: NonNegative) -> Masks:
     """Positive: at most an absolute Euclidean distance apart.
+
+    In `fit`: `pairing=lambda h, x: threshold(h, 0.5)`.
 
     Args:
         embeddings: shape (n, dim), as they are; bring them to unit length before, if the cosine is to count.
         distance: in the embeddings' unit, finite, ≥ 0.
     Raises:
-        ValueError: fewer than 2 embeddings, another shape, values that are not finite, or a distance out of range.
-        TypeError: no floating-point tensor.
+        ArgumentError: another shape, no floats, or a distance out of range.
+        ValueError: fewer than 2 embeddings, NaN or ±inf.
+
+    >>> threshold(torch.tensor([[0.0], [1.0], [3.0]]), 1.5).positive.nonzero().tolist()
+    [[0, 1], [1, 0]]
     """
-    if not 0 <= distance < float("inf"):
-        raise ValueError(f"distance: wanted a finite number ≥ 0, got {distance}")
-    return _masks(_distances(embeddings) <= distance)
+    return _masks(_distances(embeddings=embeddings) <= distance)
 
 
+@checked
 @torch.no_grad()
-def quantile(embeddings: Tensor, share: float) -> Masks:
-    """Positive: the nearest share of all pairs; more where distances tie with the last of them.
+def quantile(embeddings: Float[Tensor, "n dim"], share: Inside) -> Masks:
+    """Positive: the nearest fraction of all pairs; more where distances tie with the last of them.
+
+    In `fit`: `pairing=lambda h, x: quantile(h, 0.1)`; by pixels, `quantile(x.flatten(1), 0.1)`; by a slow teacher,
+    `quantile(teacher(x), 0.1)` with an `EMATeacher`.
 
     Args:
-        embeddings: shape (n, dim): those being trained, a slow teacher's (`follow`), or pixels.
-        share: 0 < share < 1; at least one pair is positive.
+        embeddings: shape (n, dim).
+        share: the fraction, 0 < share < 1; at least one pair is positive.
     Raises:
-        ValueError, TypeError: as `threshold`, and a share out of range.
+        ArgumentError, ValueError: as `threshold`, and a share out of range.
+
+    >>> quantile(torch.tensor([[0.0], [1.0], [3.0]]), 0.3).positive.nonzero().tolist()
+    [[0, 1], [1, 0]]
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share: wanted 0 < share < 1, got {share}")
-    distances = _distances(embeddings)
+    distances = _distances(embeddings=embeddings)
     n = len(distances)
     pairs = distances[*torch.triu_indices(n, n, 1, device=distances.device)]
     return _masks(distances <= pairs.kthvalue(max(1, round(share * len(pairs)))).values)
 
 
+@checked
 @torch.no_grad()
-def mutual_nearest(embeddings: Tensor, k: int) -> Masks:
+def mutual_nearest(embeddings: Float[Tensor, "n dim"], k: Count) -> Masks:
     """Positive: each is among the k nearest of the other; more where distances tie with the k-th.
+
+    In `fit`: `pairing=lambda h, x: mutual_nearest(h, 8)`.
 
     Args:
         embeddings: shape (n, dim).
         k: 1 ≤ k < n.
     Raises:
-        ValueError, TypeError: as `threshold`, and a k out of range.
+        ArgumentError, ValueError: as `threshold`, and a k out of range.
+
+    >>> mutual_nearest(torch.tensor([[0.0], [1.0], [3.0]]), 1).positive.nonzero().tolist()  # 3's nearest has a nearer
+    [[0, 1], [1, 0]]
     """
-    distances = _distances(embeddings)
-    if not 1 <= k < len(distances):
-        raise ValueError(f"k: wanted 1 to {len(distances) - 1}, got {k}")
+    distances = _distances(embeddings=embeddings)
+    if k >= len(distances):
+        raise ValueError(f"k: wanted at most {len(distances) - 1}, the number of others, got {k}")
     distances.fill_diagonal_(torch.inf)
     near = distances <= distances.kthvalue(k, dim=1, keepdim=True).values
     return _masks(near & near.T)
 
 
-def adjacent(positions: Tensor, images: Tensor, reach: float) -> Masks:
+@checked
+def adjacent(positions: Real[Tensor, "n 2"], images: Integer[Tensor, " n"], reach: Positive) -> Masks:
     """Positive: of the same image, and at most `reach` apart.
 
+    In `fit`, with positions and images as extras of the batch: `pairing=lambda h, x, *where: adjacent(*where, 1.5)`.
+
     Args:
-        positions: (y, x), shape (n, 2), in windows or pixels. images: whose window it is, shape (n,), integers.
+        positions: (y, x), shape (n, 2), in windows or pixels. images: index of the image, shape (n,), integers.
         reach: Euclidean, in the unit of the positions, > 0; on a grid 1 means 4 neighbours, 1.5 means 8.
     Raises:
-        ValueError: fewer than 2 patches, another shape, values that are not finite, or a reach out of range.
-        TypeError: the images are no integers.
+        ArgumentError: another shape or dtype, or a reach out of range.
+        ValueError: fewer than 2 patches, NaN or ±inf.
+
+    >>> corners = torch.cartesian_prod(torch.arange(2), torch.arange(2))
+    >>> adjacent(corners, torch.zeros(4).long(), 1).positive.sum(1)  # of 4 windows, each has 2 neighbours
+    tensor([2, 2, 2, 2])
     """
-    if not 0 < reach < float("inf"):
-        raise ValueError(f"reach: wanted a finite number > 0, got {reach}")
-    if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) != len(images):
-        raise ValueError(f"positions: wanted shape ({len(images)}, 2), got {tuple(positions.shape)}")
-    near = _distances(positions if positions.is_floating_point() else positions.float()) <= reach
-    return _masks(near & same_image(images).positive)
+    near = _distances(positions=positions if positions.is_floating_point() else positions.double()) <= reach
+    return _masks(near & (images[:, None] == images))
 
 
-def same_image(images: Tensor) -> Masks:
+@checked
+def same_image(images: Integer[Tensor, " n"]) -> Masks:
     """Positive: windows of the same image, wherever they lie.
 
+    In `fit`, with the images as an extra of the batch: `pairing=lambda h, x, images: same_image(images)`.
+
     Args:
-        images: whose window it is, shape (n,), integers.
+        images: index of the image, shape (n,), integers.
     Raises:
-        ValueError: fewer than 2, or another shape. TypeError: no integers.
+        ArgumentError: another shape, or no integers. ValueError: fewer than 2 patches.
+
+    >>> same_image(torch.tensor([7, 2, 7])).positive.nonzero().tolist()
+    [[0, 2], [2, 0]]
     """
-    if images.is_floating_point() or images.dtype == torch.bool:
-        raise TypeError(f"images: wanted integers, got {images.dtype}")
-    if images.ndim != 1 or len(images) < 2:
-        raise ValueError(f"images: wanted shape (n,) with n ≥ 2, got {tuple(images.shape)}")
-    return _masks(images[:, None] == images)
+    return _masks(_several(images=images)[:, None] == images)
 
 
+@checked
 @torch.no_grad()
-def probable(logits: Tensor, at_least: float = 0.5) -> Masks:
+def probable(logits: Float[Tensor, "n n"], at_least: Inside = 0.5) -> Masks:
     """Positive: the probability that the two belong together is at least that.
+
+    In `fit`: `pairing=lambda h, x: probable(h @ h.T + offset)`, say with `calibration.same_logit`.
 
     Args:
         logits: log p/(1 − p) of every pair, shape (n, n); the mean of both directions counts.
         at_least: probability, 0 < at_least < 1.
     Raises:
-        ValueError: fewer than 2 patches, another shape, values that are not finite, or a probability out of range.
-        TypeError: no floating-point tensor.
+        ArgumentError: another shape, no floats, or a probability out of range.
+        ValueError: fewer than 2 patches, NaN or ±inf.
+
+    >>> probable(torch.tensor([[9.0, 2.0, -9.0], [1.0, 9.0, -9.0], [0.0, 0.0, 9.0]])).positive.nonzero().tolist()
+    [[0, 1], [1, 0]]
     """
-    if not 0 < at_least < 1:
-        raise ValueError(f"at_least: wanted a probability between 0 and 1, got {at_least}")
-    _check("logits", logits)
-    if logits.shape[0] != logits.shape[1]:
-        raise ValueError(f"logits: wanted shape (n, n), got {tuple(logits.shape)}")
-    return _masks((logits + logits.T) / 2 >= torch.logit(torch.tensor(at_least, dtype=torch.float64)).item())
+    mean = (_several(logits=logits).double() + logits.T) / 2
+    return _masks(mean >= torch.logit(torch.tensor(at_least, dtype=torch.float64)).item())
 
 
+@checked
 def positive_share(masks: Masks) -> float:
-    """Share of positive ones among all pairs: at 0 nothing attracts, at 1 nothing repels."""
+    """Fraction of positive ones among all pairs: at 0 nothing attracts, at 1 nothing repels.
+
+    >>> positive_share(same_image(torch.tensor([7, 2, 7, 7])))
+    0.5
+    """
     n = len(masks.positive)
     return masks.positive.sum().item() / (n * (n - 1))
 
 
-def false_negative_rate(masks: Masks, truth: Tensor) -> float:
-    """Share of the pairs that belong together which the rule calls negative.
+@checked
+def false_negative_rate(masks: Masks, truth: Bool[Tensor, "n n"]) -> float:
+    """Fraction of the pairs that belong together which the rule calls negative.
 
     Args:
         truth: which belong together, shape (n, n), bool; its diagonal has no part in it.
     Raises:
-        ValueError: another shape, or no pair belongs together. TypeError: no bool.
+        ArgumentError: another shape, or no bool. ValueError: no pair belongs together.
+
+    >>> false_negative_rate(same_image(torch.tensor([0, 0, 1, 1])), torch.ones(4, 4) > 0)  # 4 of 6 are missed
+    0.6666666666666666
     """
-    return _share(masks.negative, truth, True)
+    return _called(masks.negative, truth, True)
 
 
-def false_positive_rate(masks: Masks, truth: Tensor) -> float:
-    """Share of the pairs that do not belong together which the rule calls positive.
+@checked
+def false_positive_rate(masks: Masks, truth: Bool[Tensor, "n n"]) -> float:
+    """Fraction of the pairs that do not belong together which the rule calls positive.
 
     Args and Raises: as `false_negative_rate`; ValueError if all pairs belong together.
+
+    >>> false_positive_rate(same_image(torch.tensor([0, 0, 0, 0])), torch.eye(4) > 0)
+    1.0
     """
-    return _share(masks.positive, truth, False)
+    return _called(masks.positive, truth, False)
 
 
-def contamination(masks: Masks, truth: Tensor) -> float:
-    """Share of the negatives that belong together in truth: the `positive_rate` of `losses.debiased_info_nce`.
+@checked
+def contamination(masks: Masks, truth: Bool[Tensor, "n n"]) -> float:
+    """Fraction of the negatives that truly belong together: the `positive_rate` of `losses.debiased_info_nce`.
 
     0 where there are no negatives. Args and Raises: as `false_negative_rate`, but for a truth without any pair.
+
+    >>> contamination(same_image(torch.tensor([0, 1, 2])), torch.tensor([0, 0, 2]) == torch.tensor([[0], [0], [2]]))
+    0.3333333333333333
     """
-    _check_truth(masks.negative, truth)
-    return (masks.negative & truth).sum().item() / max(1, masks.negative.sum().item())
+    return (masks.negative & _fitting(truth, masks.negative)).sum().item() / max(1, masks.negative.sum().item())
 
 
+@checked
 @torch.no_grad()
-def uncentred_variance(embeddings: Tensor) -> float:
+def uncentred_variance(embeddings: Float[Tensor, "n dim"]) -> float:
     """Spread of the directions: 1 − |mean of the unit embeddings|², the mean of 1 − cosine over all pairs.
 
-    The embeddings are not centred before, and not scaled after: so noise around one point remains as small as it is,
-    while the effective rank of what centring leaves takes it for a rich code.
+    The embeddings are neither centred before nor scaled after: noise around one point remains as small as it is,
+    while the effective rank, which centres, takes it for a rich code.
 
     Args:
         embeddings: shape (n, dim).
     Returns:
         Between 0, where all point the same way (collapse), and 1, where directions cancel.
     Raises:
-        ValueError, TypeError: as `threshold`.
+        ArgumentError: another shape, or no floats. ValueError: fewer than 2 embeddings, NaN or ±inf.
+
+    >>> round(uncentred_variance(torch.ones(9, 4)), 6), uncentred_variance(torch.eye(4))
+    (0.0, 0.75)
     """
-    _check("embeddings", embeddings)
-    unit = nn.functional.normalize(embeddings.double(), dim=1)
+    unit = nn.functional.normalize(_several(embeddings=embeddings).double(), dim=1)
     return max(0.0, 1 - (unit.mean(0) ** 2).sum().item())
 
 
+@checked
 @torch.no_grad()
-def effective_rank(embeddings: Tensor, *, centred: bool = True) -> float:
+def effective_rank(embeddings: Float[Tensor, "n dim"], *, centred: bool = True) -> float:
     """How many dimensions the embeddings use: e to the entropy of the covariance's normalised eigenvalues.
 
     Args:
@@ -185,11 +234,14 @@ def effective_rank(embeddings: Tensor, *, centred: bool = True) -> float:
     Returns:
         Between 1 and dim; 0 where nothing is left but rounding errors.
     Raises:
-        ValueError, TypeError: as `threshold`.
+        ArgumentError, ValueError: as `uncentred_variance`.
     Source: Roy & Vetterli 2007, of the covariance matrix.
+
+    >>> round(effective_rank(torch.cat([torch.eye(6), -torch.eye(6)])), 6), effective_rank(torch.ones(9, 6))
+    (6.0, 0.0)
     """
-    _check("embeddings", embeddings)
-    z, scale = embeddings.double(), embeddings.double().norm()
+    z = _several(embeddings=embeddings).double()
+    scale = z.norm()
     values = torch.linalg.svdvals(z - z.mean(0) if centred else z)
     if values[0] <= scale * len(z) * torch.finfo(torch.float64).eps:
         return 0.0
@@ -197,25 +249,64 @@ def effective_rank(embeddings: Tensor, *, centred: bool = True) -> float:
     return torch.special.entr(p).sum().exp().item()
 
 
+@checked
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
-    """Move a slow teacher towards its student, in place: momentum · teacher + (1 − momentum) · student.
+def follow(teacher: nn.Module, student: nn.Module, momentum: Fraction) -> None:
+    """Move a slow teacher towards its student, in place: momentum · teacher + (1 − momentum) · student (EMA).
 
     Parameters and buffers alike; what is no floating-point number, such as a count, is copied. A teacher starts as
-    `copy.deepcopy(student)`.
+    `copy.deepcopy(student)`; `EMATeacher` does both.
 
     Raises:
-        ValueError: momentum outside [0, 1], the same module twice, or modules that are not built alike.
+        ArgumentError: momentum outside [0, 1].
+        ValueError: the same module twice, or modules that are not built alike.
+
+    >>> teacher, student = nn.Linear(1, 1), nn.Linear(1, 1)
+    >>> wanted = 0.9 * teacher.weight + 0.1 * student.weight
+    >>> follow(teacher, student, 0.9)
+    >>> torch.allclose(teacher.weight, wanted)
+    True
     """
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"momentum: wanted 0 to 1, got {momentum}")
-    slow, fast = teacher.state_dict(), student.state_dict()
     if teacher is student:
         raise ValueError("teacher: wanted a copy of the student, got the student itself")
+    slow, fast = teacher.state_dict(), student.state_dict()
     if {k: v.shape for k, v in slow.items()} != {k: v.shape for k, v in fast.items()}:
         raise ValueError("teacher, student: wanted parameters and buffers of the same names and shapes")
     for name, value in slow.items():
         value.lerp_(fast[name], 1 - momentum) if value.is_floating_point() else value.copy_(fast[name])
+
+
+class EMATeacher(nn.Module):
+    """A slow copy of an encoder in training, whose embeddings decide the pairs.
+
+    In `fit`: `pairing=lambda h, x: quantile(teacher(x), 0.1)`. Every call first moves the copy towards the student
+    (see `follow`), then embeds without gradients. The copy keeps the mode that the student had when it was made;
+    `eval` and `train` change it, and leave the student alone.
+
+    Args:
+        student: the encoder, which trains on; it is no part of the teacher's parameters.
+        momentum: how much of the copy remains at every call, in [0, 1]; 1 freezes it.
+    Raises:
+        ArgumentError: momentum outside [0, 1].
+
+    >>> student = nn.Linear(3, 2)
+    >>> teacher = EMATeacher(student, momentum=0.99)
+    >>> quantile(teacher(torch.randn(5, 3, generator=g)), 0.1).positive.sum()
+    tensor(2)
+    """
+
+    @checked
+    def __init__(self, student: nn.Module, momentum: Fraction):
+        super().__init__()
+        self.encoder = copy.deepcopy(student).requires_grad_(False)
+        self.momentum = momentum
+        self._student = (student,)  # in a tuple, so that it is not registered as a part
+
+    @torch.no_grad()
+    def forward(self, observations: Tensor) -> Tensor:
+        """Embeddings of the copy, one step nearer to the student."""
+        follow(self.encoder, *self._student, self.momentum)
+        return self.encoder(observations)
 
 
 def _masks(positive: Tensor) -> Masks:
@@ -223,32 +314,32 @@ def _masks(positive: Tensor) -> Masks:
     return Masks(positive & different, ~positive & different)
 
 
-def _distances(embeddings: Tensor) -> Tensor:
+def _distances(**points: Tensor) -> Tensor:
     """Euclidean, shape (n, n); not by way of the dot product, so that both directions agree and twins are at 0."""
-    _check("embeddings", embeddings)
-    return torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
+    x = _several(**points)
+    x = x if x.dtype == torch.float64 else x.float()
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _share(called: Tensor, truth: Tensor, together: bool) -> float:
-    _check_truth(called, truth)
-    of = (truth == together).fill_diagonal_(False)
+def _several(**values: Tensor) -> Tensor:
+    """The values; raises, with their name, what no type can say: fewer than 2 rows, NaN or ±inf."""
+    finite(**values)
+    ((name, value),) = values.items()
+    if len(value) < 2:
+        raise ValueError(f"{name}: wanted at least 2 rows, got {len(value)}")
+    return value
+
+
+def _called(mask: Tensor, truth: Tensor, together: bool) -> float:
+    of = (_fitting(truth, mask) == together).fill_diagonal_(False)
     if not of.any():
         which = "no pair belongs" if together else "all pairs belong"
         raise ValueError(f"truth: {which} together, so that the rate has no meaning")
-    return (called & of).sum().item() / of.sum().item()
+    return (mask & of).sum().item() / of.sum().item()
 
 
-def _check_truth(called: Tensor, truth: Tensor) -> None:
-    if truth.dtype != torch.bool:
-        raise TypeError(f"truth: wanted bool, got {truth.dtype}")
-    if truth.shape != called.shape:
-        raise ValueError(f"truth: wanted shape {tuple(called.shape)}, got {tuple(truth.shape)}")
-
-
-def _check(name: str, value: Tensor) -> None:
-    if not (isinstance(value, Tensor) and value.is_floating_point()):
-        raise TypeError(f"{name}: wanted a floating-point tensor, got {getattr(value, 'dtype', type(value))}")
-    if value.ndim != 2 or len(value) < 2 or not value.shape[1]:
-        raise ValueError(f"{name}: wanted two dimensions and at least 2 rows, got shape {tuple(value.shape)}")
-    if not value.isfinite().all():
-        raise ValueError(f"{name}: there are values that are not finite")
+def _fitting(truth: Tensor, mask: Tensor) -> Tensor:
+    if truth.shape != mask.shape:
+        raise ArgumentError(f"truth: wanted shape {tuple(mask.shape)}, as the masks, got {tuple(truth.shape)}")
+    return truth

@@ -11,8 +11,10 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from hssl.losses import masked_info_nce
+from hssl.encoders import MLP
+from hssl.losses import masked_info_nce, similarity_matrix
 from hssl.pairing import (
+    EMATeacher,
     Masks,
     adjacent,
     contamination,
@@ -28,6 +30,8 @@ from hssl.pairing import (
     threshold,
     uncentred_variance,
 )
+from hssl.pairs import Pairs
+from hssl.training import fit
 
 LINE = torch.tensor([[0.0], [1.0], [3.0]])
 OF_EMBEDDINGS = {
@@ -237,6 +241,74 @@ def test_a_teacher_gets_there_at_the_known_pace():
     assert (teacher[0].weight - student[0].weight).norm().item() == pytest.approx(distance * 0.9**20, rel=1e-4)
 
 
+def test_an_ema_teacher_moves_then_embeds():
+    student = network(0)
+    teacher, x = EMATeacher(student, 0.9), torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    by_hand = copy.deepcopy(student)
+    for seed in (1, 2, 3):
+        student.load_state_dict(network(seed).state_dict())
+        follow(by_hand, student, 0.9)
+        h = teacher(x.requires_grad_())
+        torch.testing.assert_close(h, by_hand(x))
+        assert not h.requires_grad
+    assert all(torch.equal(a, b) for a, b in zip(student.parameters(), network(3).parameters(), strict=True))
+    assert len(list(teacher.parameters())) == len(list(student.parameters()))  # the student is no part of it
+    assert not any(p.requires_grad for p in teacher.parameters()) and all(p.requires_grad for p in student.parameters())
+    teacher.eval()
+    assert student.training and not teacher.encoder[1].training
+    torch.testing.assert_close(teacher(x)[:5], teacher(x)[:5], rtol=0.1, atol=0.1)
+
+
+def test_a_frozen_teacher_gives_what_it_gave():
+    student = network(0).eval()
+    teacher, x = EMATeacher(student, 1.0), embeddings(6, 3)
+    before = student(x).detach()
+    student.load_state_dict(network(1).state_dict())
+    torch.testing.assert_close(teacher(x), before)
+    teacher.momentum = 0.0
+    torch.testing.assert_close(teacher(x), student(x).detach())
+
+
+def test_rules_pair_in_fit():
+    x = embeddings(64, 4)
+
+    def loss(h, positive, negative):
+        seen.append(positive)
+        return masked_info_nce(similarity_matrix(h, h), positive, negative, temperature=0.5)
+
+    for rule, share in (("self", 0.1), ("teacher", 0.1), ("pixels", 0.2)):
+        encoder, seen = MLP(4, 2, (8,), generator=torch.Generator().manual_seed(0)), []
+        teacher = EMATeacher(encoder, 0.99)
+        rules = {
+            "self": lambda h, x: quantile(h, 0.1),
+            "teacher": lambda h, x, teacher=teacher: quantile(teacher(x), 0.1),
+            "pixels": lambda h, x: quantile(x, 0.2),
+        }
+        history = fit(
+            encoder, Pairs(x, x + 0.01), loss=loss, steps=8, batch=16, pairing=rules[rule],
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        assert len(history.loss) == len(seen) == 8
+        for positive in seen:
+            assert positive.shape == (32, 32) and positive.sum() / (32 * 31) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_distances_in_half_precision_and_far_from_the_origin(kind):
+    near = torch.tensor([[0.0], [2.0], [6.0]])
+    far = (near + 256).to(kind)  # 2 is the step of bfloat16 here
+    for rule in (lambda z: threshold(z, 2.0), lambda z: quantile(z, 0.3), lambda z: mutual_nearest(z, 1)):
+        assert pairs(rule(far)) == pairs(rule(near)) == pairs(rule(near + 10_000)) == {(0, 1)}
+        with torch.autocast("cpu", dtype=kind):
+            assert pairs(rule(near + 10_000)) == {(0, 1)}
+    positions = torch.stack([far[:, 0], far[:, 0] * 0], 1)
+    assert pairs(adjacent(positions, torch.zeros(3).long(), 2.0)) == {(0, 1)}
+    huge = 2**26 + torch.tensor([[0, 0], [1, 0], [3, 0]])  # float32 has no odd numbers here
+    assert pairs(adjacent(huge, torch.zeros(3).long(), 1.0)) == {(0, 1)}
+    assert pairs(probable(torch.full((2, 2), 60_000.0, dtype=kind), 0.9)) == {(0, 1)}  # the sum overflows float16
+    assert effective_rank(far) == pytest.approx(1) and uncentred_variance(far) == pytest.approx(0, abs=1e-12)
+
+
 Z, TRUTH, STUDENT = embeddings(4), torch.ones(4, 4, dtype=torch.bool), network(0)
 MASKS = Masks(~torch.eye(4, dtype=torch.bool), torch.zeros(4, 4, dtype=torch.bool))
 
@@ -246,30 +318,45 @@ MASKS = Masks(~torch.eye(4, dtype=torch.bool), torch.zeros(4, 4, dtype=torch.boo
     [
         (lambda: threshold(Z, -1.0), ValueError, "distance"),
         (lambda: threshold(Z, float("nan")), ValueError, "distance"),
-        (lambda: threshold(Z[:1], 1.0), ValueError, "embeddings: wanted two dimensions and at least 2 rows"),
-        (lambda: threshold(Z[0], 1.0), ValueError, "embeddings: wanted two dimensions"),
+        (lambda: threshold(Z, math.inf), ValueError, "distance"),
+        (lambda: threshold(Z[:1], 1.0), ValueError, "embeddings: wanted at least 2 rows, got 1"),
+        (lambda: threshold(Z[0], 1.0), ValueError, r"embeddings: wanted Float.* got f32\[5\]"),
         (lambda: threshold(Z / 0, 1.0), ValueError, "embeddings: there are values that are not finite"),
-        (lambda: threshold(Z.long(), 1.0), TypeError, "embeddings: wanted a floating-point tensor"),
-        (lambda: quantile(Z, 0.0), ValueError, "share"),
-        (lambda: quantile(Z, 1.0), ValueError, "share"),
-        (lambda: mutual_nearest(Z, 0), ValueError, "k: wanted 1 to 3"),
-        (lambda: mutual_nearest(Z, 4), ValueError, "k: wanted 1 to 3"),
-        (lambda: adjacent(Z, torch.arange(4), 1), ValueError, r"positions: wanted shape \(4, 2\)"),
-        (lambda: adjacent(Z[:, :2], torch.arange(3), 1), ValueError, r"positions: wanted shape \(3, 2\)"),
+        (lambda: quantile(Z * torch.nan, 0.5), ValueError, "embeddings: there are values that are not finite"),
+        (lambda: threshold(Z.long(), 1.0), TypeError, r"embeddings: wanted Float.* got i64"),
+        (lambda: threshold(Z.numpy(), 1.0), TypeError, r"embeddings: wanted Float.* got f32\[4,5\]\(numpy\)"),
+        (lambda: quantile(Z, 0.0), ValueError, "share: wanted a number between 0 and 1, neither of them"),
+        (lambda: quantile(Z, 1.0), ValueError, "share: wanted a number between 0 and 1, neither of them"),
+        (lambda: mutual_nearest(Z, 0), ValueError, "k: wanted a whole number ≥ 1, got 0"),
+        (lambda: mutual_nearest(Z, 4), ValueError, "k: wanted at most 3"),
+        (lambda: adjacent(Z, torch.arange(4), 1), ValueError, r"positions: wanted Real.* got f32\[4,5\]"),
+        (lambda: adjacent(Z[:, :2], torch.arange(3), 1), ValueError, r"images: wanted Integer.* n = 4, got i64\[3\]"),
+        (lambda: adjacent(Z[:1, :2], torch.arange(1), 1), ValueError, "positions: wanted at least 2 rows"),
+        (lambda: adjacent(Z[:, :2] / 0, torch.arange(4), 1), ValueError, "positions: there are values that are not"),
         (lambda: adjacent(Z[:, :2], torch.arange(4), 0), ValueError, "reach"),
-        (lambda: adjacent(Z[:, :2], torch.zeros(4), 1), TypeError, "images: wanted integers"),
-        (lambda: same_image(torch.zeros(4)), TypeError, "images: wanted integers"),
-        (lambda: same_image(torch.zeros(1).long()), ValueError, "images: wanted shape"),
-        (lambda: probable(Z), ValueError, r"logits: wanted shape \(n, n\), got \(4, 5\)"),
+        (lambda: adjacent(Z[:, :2], torch.zeros(4), 1), TypeError, "images: wanted Integer.* got f32"),
+        (lambda: same_image(torch.zeros(4)), TypeError, "images: wanted Integer.* got f32"),
+        (lambda: same_image(torch.zeros(4) > 0), TypeError, "images: wanted Integer.* got bool"),
+        (lambda: same_image(torch.zeros(1).long()), ValueError, "images: wanted at least 2 rows, got 1"),
+        (lambda: probable(Z), ValueError, r"logits: wanted Float\[Tensor, 'n n'\].* got f32\[4,5\]"),
+        (lambda: probable(Z @ Z.T / 0), ValueError, "logits: there are values that are not finite"),
+        (lambda: probable(torch.ones(1, 1)), ValueError, "logits: wanted at least 2 rows"),
+        (lambda: probable(Z @ Z.T, 0.0), ValueError, "at_least"),
         (lambda: probable(Z @ Z.T, 1.0), ValueError, "at_least"),
-        (lambda: false_negative_rate(MASKS, TRUTH[:3]), ValueError, r"truth: wanted shape \(4, 4\)"),
-        (lambda: false_negative_rate(MASKS, TRUTH.float()), TypeError, "truth: wanted bool"),
-        (lambda: false_positive_rate(MASKS, TRUTH.float()), TypeError, "truth: wanted bool"),
-        (lambda: contamination(MASKS, TRUTH.int()), TypeError, "truth: wanted bool"),
+        (lambda: false_negative_rate(MASKS, TRUTH[:3]), ValueError, r"truth: wanted Bool.* got bool\[3,4\]"),
+        (lambda: false_negative_rate(MASKS, TRUTH[:3, :3]), ValueError, r"truth: wanted shape \(4, 4\).* got \(3, 3\)"),
+        (lambda: contamination(MASKS, TRUTH[:3, :3]), ValueError, r"truth: wanted shape \(4, 4\).* got \(3, 3\)"),
+        (lambda: false_negative_rate(MASKS, TRUTH.float()), TypeError, "truth: wanted Bool"),
+        (lambda: false_positive_rate(MASKS, TRUTH.float()), TypeError, "truth: wanted Bool"),
+        (lambda: contamination(MASKS, TRUTH.int()), TypeError, "truth: wanted Bool"),
+        (lambda: positive_share(TRUTH), TypeError, "masks: wanted Masks"),
         (lambda: false_negative_rate(MASKS, ~TRUTH), ValueError, "truth: no pair belongs together"),
         (lambda: false_positive_rate(MASKS, TRUTH), ValueError, "truth: all pairs belong together"),
         (lambda: uncentred_variance(Z[0]), ValueError, "embeddings"),
         (lambda: effective_rank(Z * torch.nan), ValueError, "embeddings"),
+        (lambda: effective_rank(Z[:1]), ValueError, "embeddings: wanted at least 2 rows"),
+        (lambda: follow(network(0), network(1), -0.1), ValueError, "momentum"),
+        (lambda: EMATeacher(STUDENT, 1.1), ValueError, "momentum: wanted a number from 0 to 1"),
         (lambda: follow(network(0), network(1), 1.1), ValueError, "momentum"),
         (lambda: follow(network(0), nn.Linear(3, 4), 0.9), ValueError, "teacher, student: wanted parameters"),
         (lambda: follow(STUDENT, STUDENT, 0.9), ValueError, "teacher: wanted a copy"),
