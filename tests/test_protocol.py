@@ -1,6 +1,8 @@
 """One protocol: the same lines run on every world, and what a reader adds needs no change of the library."""
 
+import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,6 +74,15 @@ def test_every_world_gives_as_many_pairs_as_asked_for_from_its_generator_alone(n
             world.sample(bad, seeded())
     with pytest.raises(ValueError, match="generator: wanted"):
         world.sample(3, 0)
+
+
+def test_the_lines_in_the_readme_run():
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    assert "steps=400" in code and "sample(2000, g)" in code
+    found = {}
+    exec(code.replace("steps=400", "steps=2, batch=8").replace("sample(2000, g)", "sample(60, g)"), found)
+    assert list(found["scores"])[:2] == ["class", "position"]
 
 
 # --- what a reader adds ------------------------------------------------------------------------------------

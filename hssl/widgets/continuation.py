@@ -57,7 +57,7 @@ class Continuation(Widget):
     away from the middle and has its stroke's length) and `contrasts` of the two strokes. Anything else raises a
     `traitlets.TraitError`.
 
-    >>> law = {"kappa_bend": 8, "kappa_turn": 8, "shape": 2, "mean": 1.5, "smallest": 0.5, "largest": 5, "correlation": 0.6}
+    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
     >>> widget = Continuation(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)), law, rate=0.5)
     >>> widget.points = widget.points | {"strokes": [[-2, 0], [-1, 0], [0, 0], [1, 0]]}  # one behind the other
     >>> widget.probabilities()["ideal"] > 0.9

@@ -51,7 +51,7 @@ def complete_law(law: dict[str, float]) -> dict[str, float]:
     Raises:
         ValueError: a number is missing, unknown or out of range.
 
-    >>> law = {"kappa_bend": 8, "kappa_turn": 8, "shape": 2, "mean": 1.5, "smallest": 0.5, "largest": 5, "correlation": 0.6}
+    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
     >>> set(complete_law(law)) - set(law)
     {'constant'}
     """
@@ -105,7 +105,7 @@ def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) ->
 def ideal_logits(law: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
     """The same by the law's log-likelihood ratio, against strokes at uniform positions and orientations.
 
-    >>> law = {"kappa_bend": 8, "kappa_turn": 8, "shape": 2, "mean": 1.5, "smallest": 0.5, "largest": 5, "correlation": 0.6}
+    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
     >>> ahead, beside = ideal_logits(complete_law(law), np.ones(2), np.array([0, np.pi / 2]), np.array([0, np.pi]))
     >>> bool(ahead > 0 > beside)
     True
