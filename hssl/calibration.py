@@ -20,7 +20,6 @@ Critic = Float[Tensor, "*shape"]
 
 
 @checked
-@torch.no_grad()
 def same_logit(critic: Critic, rate: Fraction, *, floor: Finite = FLOOR) -> Critic:
     """Log of the likelihood ratio L = p(pair | same) / p(pair | background), from F = log(rate · L + 1 − rate).
 
@@ -46,7 +45,6 @@ def same_logit(critic: Critic, rate: Fraction, *, floor: Finite = FLOOR) -> Crit
 
 
 @checked
-@torch.no_grad()
 def same_probability(critic: Critic, rate: Fraction) -> Critic:
     """Probability that a pair drawn together is the same: 1 − (1 − rate) · e^−F, held to [0, 1].
 

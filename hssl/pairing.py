@@ -25,7 +25,6 @@ class Masks(NamedTuple):
 
 
 @checked
-@torch.no_grad()
 def threshold(embeddings: Float[Tensor, "n dim"], distance: NonNegative) -> Masks:
     """Positive: at most an absolute Euclidean distance apart.
 
@@ -45,7 +44,6 @@ def threshold(embeddings: Float[Tensor, "n dim"], distance: NonNegative) -> Mask
 
 
 @checked
-@torch.no_grad()
 def quantile(embeddings: Float[Tensor, "n dim"], share: Inside) -> Masks:
     """Positive: the nearest fraction of all pairs; more where distances tie with the last of them.
 
@@ -68,7 +66,6 @@ def quantile(embeddings: Float[Tensor, "n dim"], share: Inside) -> Masks:
 
 
 @checked
-@torch.no_grad()
 def mutual_nearest(embeddings: Float[Tensor, "n dim"], k: Count) -> Masks:
     """Positive: each is among the k nearest of the other; more where distances tie with the k-th.
 
@@ -130,7 +127,6 @@ def same_image(images: Integer[Tensor, " n"]) -> Masks:
 
 
 @checked
-@torch.no_grad()
 def probable(logits: Float[Tensor, "n n"], at_least: Inside = 0.5) -> Masks:
     """Positive: the probability that the two belong together is at least that.
 
@@ -201,7 +197,6 @@ def contamination(masks: Masks, truth: Bool[Tensor, "n n"]) -> float:
 
 
 @checked
-@torch.no_grad()
 def uncentred_variance(embeddings: Float[Tensor, "n dim"]) -> float:
     """Spread of the directions: 1 − |mean of the unit embeddings|², the mean of 1 − cosine over all pairs.
 
@@ -314,6 +309,7 @@ def _masks(positive: Tensor) -> Masks:
     return Masks(positive & different, ~positive & different)
 
 
+@torch.no_grad()
 def _distances(**points: Tensor) -> Tensor:
     """Euclidean, shape (n, n); not by way of the dot product, so that both directions agree and twins are at 0."""
     x = _several(**points)
