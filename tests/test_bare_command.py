@@ -70,4 +70,4 @@ def test_it_holds_numbers_to_the_recorded_ones(house):
     path.write_text(json.dumps([{**recorded[0], "value": 0.7}]))
     done = bare(house, "book", "tiny.ipynb")
     assert done.returncode == 1
-    assert "AssertionError: tiny: a " in done.stdout
+    assert "tiny: a: value came out as 0.5, recorded is 0.7" in done.stdout
