@@ -113,11 +113,10 @@ class Causal3DIdent(VisionDataset):
                 continue
             if but is not None and tree.n < 2:
                 raise ValueError(f"but: class {CLASSES[k]} has a single item, so that there is no other")
-            near = tree.query(values[rows].numpy(), k=[1] if but is None else [1, 2])[1] + self.first[k]
-            first = torch.from_numpy(near[:, 0])
-            found[rows] = (
-                first if but is None else torch.where(first == but[rows], torch.from_numpy(near[:, -1]), first)
-            )
+            near = torch.from_numpy(tree.query(values[rows].numpy(), k=min(2, tree.n))[1]).view(len(rows), -1)
+            items = near + int(self.first[k])  # the nearest and the one after it
+            taken = torch.zeros(len(rows), dtype=torch.bool) if but is None else items[:, 0] == but[rows]
+            found[rows] = torch.where(taken, items[:, -1], items[:, 0])
         return found
 
     @checked
