@@ -5,6 +5,7 @@ such as two settings that exclude each other, is left to the functions.
 """
 
 import functools
+import inspect
 import math
 import re
 import types
@@ -66,7 +67,7 @@ def checked(function: F) -> F:
         try:
             return guarded(*args, **kwargs)
         except TypeCheckError as error:
-            message = _shorten(str(error), function)
+            message = _shorten(str(error), function, inspect.signature(function).bind(*args, **kwargs).arguments)
         raise ArgumentError(message)
 
     return cast(F, call)
@@ -96,7 +97,7 @@ def one_of(name: str, value: Any, options) -> None:
         raise ValueError(f"{name}: wanted one of {', '.join(map(str, options))}; got {value!r}")
 
 
-def _shorten(message: str, function: Callable) -> str:
+def _shorten(message: str, function: Callable, given: dict[str, Any]) -> str:
     """`name: wanted …, got …` from jaxtyping's report, with the sizes that earlier arguments have set."""
     found = re.search(r"parameter '(\w+)'", message)
     came = re.search(r"Actual value: (.*?)\n(?:Expected|The)", message, re.DOTALL)
@@ -104,8 +105,8 @@ def _shorten(message: str, function: Callable) -> str:
         return f"{function.__qualname__}: {message}"
     words = _say(get_type_hints(function, include_extras=True)[found[1]])
     sizes = re.findall(r"^(\w+)=(\d+)$", message, re.MULTILINE)
-    given = f" where {', '.join(f'{axis} = {size}' for axis, size in sizes)}" if sizes and "'" in words else ""
-    return f"{found[1]}: wanted {words}{given}, got {came[1]}"
+    bound = f" where {', '.join(f'{axis} = {size}' for axis, size in sizes)}" if sizes and "'" in words else ""
+    return f"{found[1]}: wanted {words.format(**given)}{bound}, got {came[1]}"
 
 
 def _say(hint: Any) -> str:

@@ -149,6 +149,7 @@ BLOCKS, AT, NEXT = torch.zeros(4, 1, 2, 8), torch.zeros(4, dtype=torch.int64), t
         (lambda: neighbours(3, 4, (0, 0)), r"offset: wanted another window of a 3×4 grid, got \(0, 0\)"),
         (lambda: neighbours(3, 4, (-3, 0)), "offset: wanted another window"),
         (lambda: neighbours(3, 4, (0, 4)), "offset: wanted another window"),
+        (lambda: neighbours(3, 4, (0, -4)), "offset: wanted another window"),
         (lambda: neighbours(3, 4, (0, 1, 1)), "offset: wanted"),
         (lambda: neighbours(0, 4, (0, 1)), "rows: wanted a whole number ≥ 1, got 0"),
         (lambda: neighbours(4, 0, (0, 1)), "cols: wanted a whole number ≥ 1, got 0"),
