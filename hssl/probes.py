@@ -121,7 +121,7 @@ def read_off(encoder: nn.Module, pairs: Pairs, *, method: str = "kernel_ridge") 
     """The score of every factor of the first members: accuracy of a class, R² of what is measured in numbers.
 
     Args:
-        encoder: gives embeddings, or a list of them, of which the last counts; `torch.nn.Flatten()` scores pixels.
+        encoder: gives embeddings, or a list of them, of which the last counts.
         pairs: with `truth`: a factor of integers is a class, one of floats is regressed.
         method: of the regression, "kernel_ridge" or "linear".
     Returns:
