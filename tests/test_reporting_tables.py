@@ -198,3 +198,13 @@ def test_the_score_speaks_in_labels_sections_and_bounded_limits():
     row = results.score("demo").set_index("claim").loc["p100: style"]
     assert row["section"] == "The table" and row["limit"] == "0.000"
     assert row["verdict"] == "at the limit"
+
+
+def test_a_row_may_be_called_as_a_measure_is():
+    frame = pd.DataFrame({"row": ["content", "p75"], "content": [0.5, 0.6], "style": [0.1, 0.2]})
+    keep(frame, published={"content": {"content": 0.7, "style": 0.3}})
+    found = {id: entry["published"] for id, entry in results.load("demo", "quick").items()}
+    assert found == {
+        "table1.content.content": 0.7, "table1.content.style": 0.3,
+        "table1.p75.content": None, "table1.p75.style": None,
+    }  # fmt: skip

@@ -217,8 +217,13 @@ def _plainly(value: Any) -> Any:
 def _given(value: Any, cell: Cell, name: str) -> Any:
     """What is given for a cell: by (row, measure), by row, by measure, or for all; "limit" may name a column."""
     row = cell.key[0] if len(cell.key) == 1 else cell.key
-    while isinstance(value, Mapping):
-        value = next((value[key] for key in ((*cell.key, cell.measure), row, cell.measure) if key in value), None)
+    if isinstance(value, Mapping):
+        nested = {key: given for key, given in value.items() if isinstance(given, Mapping)}
+        of_row, of_measure = nested.get(row, {}), nested.get(cell.measure, {})  # a row may be called as a measure is
+        flat = {key: given for key, given in value.items() if key not in nested}
+        found = [flat[key] for key in ((*cell.key, cell.measure), row, cell.measure) if key in flat]
+        found += [given[key] for given, key in ((of_row, cell.measure), (of_measure, row)) if key in given]
+        value = found[0] if found else None
     if name == "unit":
         return value or "R²"
     return float(cell.runs[value].mean()) if isinstance(value, str) else value
