@@ -69,6 +69,24 @@ class Pairs:
         """
         return Pairs(self.first, self.second[derangement(len(self), generator).to(self.second.device)], self.truth)
 
+    def viewed(self, views: "View | None", generator: torch.Generator) -> "Pairs":
+        """The pairs with each member seen through `views` by itself; as they are where that is None.
+
+        Raises:
+            ArgumentError: the views have another shape than what they are of.
+
+        >>> Pairs(torch.zeros(1, 2), torch.ones(1, 2)).viewed(lambda x, generator: -x, g).second.tolist()
+        [[-1.0, -1.0]]
+        """
+        if views is None:
+            return self
+        first, second = views(self.first, generator), views(self.second, generator)
+        for value in (first, second):
+            if not isinstance(value, Tensor) or value.shape != self.first.shape:
+                came = tuple(value.shape) if isinstance(value, Tensor) else value
+                raise ArgumentError(f"views: wanted views of shape {tuple(self.first.shape)}, got {came!r}")
+        return Pairs(first, second, self.truth)
+
 
 @runtime_checkable
 class World(Protocol):
@@ -96,22 +114,3 @@ def derangement(n: int, generator: torch.Generator) -> Shaped[Tensor, " n"]:
         raise ValueError(f"n: wanted at least 2 rows to shuffle, got {n}")
     order = torch.randperm(n, generator=generator, device=generator.device)
     return torch.empty_like(order).scatter_(0, order, order.roll(1))
-
-
-def viewed(first: Tensor, second: Tensor, views: View | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Both members of pairs, each seen through `views` by itself; as they are where that is None.
-
-    Raises:
-        ArgumentError: the views have another shape than what they are of.
-
-    >>> viewed(torch.zeros(2, 3), torch.ones(2, 3), lambda x, generator: -x, g)[1].tolist()
-    [[-1.0, -1.0, -1.0], [-1.0, -1.0, -1.0]]
-    """
-    if views is None:
-        return first, second
-    seen = views(first, generator), views(second, generator)
-    for value in seen:
-        if not isinstance(value, Tensor) or value.shape != first.shape:
-            came = tuple(value.shape) if isinstance(value, Tensor) else value
-            raise ArgumentError(f"views: wanted views of shape {tuple(first.shape)}, got {came!r}")
-    return seen

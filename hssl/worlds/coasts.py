@@ -139,10 +139,9 @@ class Boundaries:
         )
         images = coast.render(latents, self.size)
         first, second = (patches.cut(images, rows, corners[:, which], self.window) for which in (0, 1))
-        if self.views is not None:
-            first, second = self.views(first, generator), self.views(second, generator)
         along = torch.stack([twice.sin(), twice.cos()], 1)
-        return Pairs(first, second, coast.targets(latents) | {"orientation": along})
+        truth = coast.targets(latents) | {"orientation": along}
+        return Pairs(first, second, truth).viewed(self.views, generator)
 
 
 def draw_coast(dials, seeds, x, y):

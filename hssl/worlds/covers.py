@@ -15,7 +15,6 @@ from hssl.checks import Count, Positive, checked
 from hssl.pairs import Pairs, View
 from hssl.patches import cut
 from hssl.worlds.icons import Slash, across, elements, gaps, is_for_training, names, pixel_centres, runs
-from hssl.worlds.images import seen
 from hssl.worlds.strokes import BOX, WIDTH, resample, stroke
 
 STEP = 0.2  # units between points of a stroke
@@ -188,7 +187,7 @@ class OccludedIcons:
         turned = _turned(first_n, self.covered.halves.shape[-1], generator)
         twice = 2 * turned.orientations[:, 0]
         truth = {"orientation": torch.stack([twice.sin(), twice.cos()], 1), "position": turned.middles[:, 0]}
-        return seen(Pairs(turned.first[:, None], turned.second[:, None], truth), self.views, generator)
+        return Pairs(turned.first[:, None], turned.second[:, None], truth).viewed(self.views, generator)
 
 
 @checked

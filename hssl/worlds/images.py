@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hssl.checks import ArgumentError, Count, Fraction, NonNegative, checked
+from hssl.checks import Count, Fraction, NonNegative, checked
 from hssl.pairs import Pairs, View
 from hssl.patches import grid
 
@@ -44,7 +44,7 @@ class Images:
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
         """n pairs of views."""
-        return seen(self.pairs[draw_rows(n, len(self), generator)], self.views, generator)
+        return self.pairs[draw_rows(n, len(self), generator)].viewed(self.views, generator)
 
 
 @checked
@@ -102,28 +102,8 @@ def inked(
     return (grid(images, size, stride).flatten(4).std(4) > least).any(3)
 
 
-def seen(pairs: Pairs, views: View | None, generator: torch.Generator) -> Pairs:
-    """The pairs with each member seen through the views, on its own; None leaves them as they are.
-
-    Raises:
-        ArgumentError: the views give another shape than they were given.
-    """
-    if views is None:
-        return pairs
-    first, second = (_view(given, views, generator) for given in (pairs.first, pairs.second))
-    return Pairs(first, second, pairs.truth)
-
-
 def draw_rows(n: int, of: int, generator: torch.Generator) -> Tensor:
     """n of so many rows, shape (n,), int64: without replacement as long as there are enough, otherwise with."""
     if n <= of:
         return torch.randperm(of, generator=generator, device=generator.device)[:n].cpu()
     return torch.randint(of, (n,), generator=generator, device=generator.device).cpu()
-
-
-def _view(given: Tensor, views: View, generator: torch.Generator) -> Tensor:
-    came = views(given, generator)
-    shape = tuple(came.shape) if isinstance(came, Tensor) else type(came).__name__
-    if shape != tuple(given.shape):
-        raise ArgumentError(f"views: wanted images of the shape that they are given, {tuple(given.shape)}, got {shape}")
-    return came

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hssl.checks import Count, checked
 from hssl.pairs import Pairs, View
-from hssl.worlds.images import Images, affine, draw_rows, seen
+from hssl.worlds.images import Images, affine, draw_rows
 
 VENDORS = ("noto", "twemoji", "openmoji", "fluent")
 
@@ -89,7 +89,7 @@ class Emoji:
         first, on = (torch.randint(low, k, (n,), generator=generator, device=generator.device).cpu() for low in (0, 1))
         second = self.images[(first + on) % k, concepts]
         truth = {"group": self.group[concepts], "vendor": first}
-        return seen(Pairs(self.images[first, concepts], second, truth), self.views, generator)
+        return Pairs(self.images[first, concepts], second, truth).viewed(self.views, generator)
 
 
 def digits() -> Labelled:

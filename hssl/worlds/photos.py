@@ -23,7 +23,6 @@ from torch import Tensor
 from hssl.checks import Count, Positive, checked, one_of
 from hssl.pairs import Pairs, View
 from hssl.patches import cut
-from hssl.worlds.images import seen
 
 SAMPLES = ("china", "flower")  # scikit-learn's own
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
@@ -92,7 +91,7 @@ class Photographs:
         corner = (torch.rand(n, 2, generator=generator, device=generator.device).cpu() * room).long()
         one, other = (cut(self.images, rows, at, self.edge) for at in (corner, corner + step))
         first, second = (torch.where(swapped[:, None, None, None], b, a) for a, b in ((one, other), (other, one)))
-        return seen(Pairs(first, second, {"photograph": rows}), self.views, generator)
+        return Pairs(first, second, {"photograph": rows}).viewed(self.views, generator)
 
 
 def names() -> list[str]:

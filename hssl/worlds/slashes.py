@@ -26,7 +26,6 @@ from hssl.worlds.icons import (
     slash,
     unslashed,
 )
-from hssl.worlds.images import seen
 from hssl.worlds.strokes import BOX, distance_to, fill, resample, stroke
 
 CONTROLS = ("offset_half", "from_two_icons", "rotated_half", "mirrored_half")  # the seldom found first
@@ -124,7 +123,7 @@ class SlashedIcons:
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
         """n of the pairs, drawn without replacement: at most `len(world)`."""
-        return seen(self.pairs.sample(n, generator), self.views, generator)
+        return self.pairs.sample(n, generator).viewed(self.views, generator)
 
 
 @checked

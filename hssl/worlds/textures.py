@@ -209,9 +209,7 @@ class Textures:
         else:
             second = first if self.redraw is None else self.redraw(first, generator)
         images, others = self.texture.render(first, self.size), self.texture.render(second, self.size)
-        if self.views is not None:
-            images, others = self.views(images, generator), self.views(others, generator)
-        return Pairs(images, others, self.texture.targets(first))
+        return Pairs(images, others, self.texture.targets(first)).viewed(self.views, generator)
 
 
 def draw_gradient_edge(dials, seeds, x, y):

@@ -16,7 +16,7 @@ from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
 from hssl.checks import Count, Positive, checked
-from hssl.pairs import Pairs, View, viewed
+from hssl.pairs import Pairs, View
 from hssl.worlds.scenes.distribution import CLASSES, LATENTS, ImageSize, Latents, truncated_normal, truth, untouched
 
 SPLITS = {"train": "trainset", "test": "testset"}
@@ -128,7 +128,7 @@ class Causal3DIdent(VisionDataset):
             drawn = truncated_normal(latents.values, generator, self.sigma)
             changed = torch.where(torch.tensor(self.touched), drawn, latents.values)
             others = self.nearest(Latents(latents.labels, changed), but=items)
-        return Pairs(*viewed(self._load(items), self._load(others), self.views, generator), truth(latents))
+        return Pairs(self._load(items), self._load(others), truth(latents)).viewed(self.views, generator)
 
     def _load(self, items: Tensor) -> Tensor:
         prepare = v2.Compose([v2.Resize((self.size,) * 2), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from hssl.checks import Count, checked
-from hssl.pairs import Pairs, View, viewed
+from hssl.pairs import Pairs, View
 from hssl.worlds.scenes.distribution import ImageSize, Latents, render, resample, sample_latents, truth, untouched
 
 Redraw = Callable[[Latents, torch.Generator], Latents]
@@ -53,4 +53,4 @@ def pair(latents: Latents, changed: Latents, views: View | None, size: int, gene
     """Pairs of the scenes with these latents, and with those; what is the same is rendered once."""
     first = render(latents, size)
     second = first if changed is latents else render(changed, size)
-    return Pairs(*viewed(first, second, views, generator), truth(latents))
+    return Pairs(first, second, truth(latents)).viewed(views, generator)
