@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
 from hssl.checks import ArgumentError, Positive, checked, finite, one_of
+from hssl.patches import draw_neighbours, facing
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
 
@@ -153,14 +154,16 @@ def masked_info_nce(
 
 
 @checked
-def density_ratio(joint: Float[Tensor, " n"], product: Float[Tensor, " m"]) -> Float[Tensor, ""]:
+def density_ratio(
+    joint: Float[Tensor, " n"] | Float[Tensor, "n 1"], product: Float[Tensor, " m"] | Float[Tensor, "m 1"]
+) -> Float[Tensor, ""]:
     """Logistic regression that classifies pairs of the joint distribution against the product of its marginals.
 
     The best critic is log p(x, y) / p(x)p(y), without a free constant, however many pairs there are of either kind.
 
     Args:
-        joint: the critic's values for pairs that were drawn together, shape (n,).
-        product: for pairs that were drawn independently, shape (m,).
+        joint: the critic's values for pairs that were drawn together, shape (n,) or (n, 1).
+        product: for pairs that were drawn independently, shape (m,) or (m, 1).
     Returns:
         Cross-entropy in nats, both kinds weighing the same, shape (); guessing gives log 2.
     Raises:
@@ -171,7 +174,7 @@ def density_ratio(joint: Float[Tensor, " n"], product: Float[Tensor, " m"]) -> F
     >>> round(density_ratio(torch.zeros(5), torch.zeros(3)).item(), 4)
     0.6931
     """
-    joint, product = _prepare(1, joint=joint, product=product)
+    joint, product = _prepare(1, joint=joint.flatten(), product=product.flatten())
     return (softplus(-joint).mean() + softplus(product).mean()) / 2
 
 
@@ -206,6 +209,37 @@ def check_weights(weights: Sequence[float], levels: int) -> list[float]:
     if len(weights) != levels or not all(0 <= w < math.inf for w in weights) or not any(weights):
         raise ValueError(f"weights: wanted {levels} finite numbers ≥ 0, not all 0; got {weights}")
     return weights
+
+
+def neighbour_info_nce(
+    embeddings: Float[Tensor, "n rows cols width"],
+    *valid: Bool[Tensor, "n _ _"],
+    level: int,
+    generator: torch.Generator,
+    each: int = 4,
+    temperature: float = 1.0,
+) -> Float[Tensor, ""]:
+    """InfoNCE of a level of windows: pairs of neighbouring windows of each image, in the blocks that face each other.
+
+    Args:
+        embeddings: of the windows, shape (n, rows, cols, 4 · dim), a block per side, as `patches.facing` takes them.
+        valid: of every level, which windows may be drawn, shape (n, rows, cols), bool. level: which of them counts.
+        generator: draws the pairs, `each` of them an image.
+        temperature: of the softmax, > 0.
+    Returns:
+        Mean loss in nats over both directions, shape (); all pairs are one batch.
+    Raises:
+        ArgumentError, ValueError: as `patches.draw_neighbours`, `patches.facing` and `info_nce`.
+    Taught in: hierarchy, "Growing windows on real icons".
+
+    >>> z = torch.ones(3, 2, 2, 8)
+    >>> loss = neighbour_info_nce(z, torch.ones(3, 2, 2).bool(), level=0, generator=g)
+    >>> torch.allclose(loss, torch.tensor(12.0).log())  # 3 images with 4 pairs each: nothing is told apart
+    True
+    """
+    pairs = [facing(embeddings, *draw_neighbours(valid[level], generator)) for _ in range(each)]
+    first, second = (torch.cat(blocks) for blocks in zip(*pairs, strict=True))
+    return info_nce(first, second, temperature=temperature, symmetric=True)
 
 
 @checked

@@ -172,6 +172,23 @@ def draw_neighbours(
 
 
 @checked
+def have_neighbours(*valid: Bool[Tensor, "n _ _"]) -> Bool[Tensor, " n"]:
+    """Which images have, on every grid, two valid windows side by side or one above the other.
+
+    Args:
+        valid: of each grid, which windows may be drawn, shape (n, rows, cols), bool.
+    Returns:
+        Shape (n,), bool: those that `draw_neighbours` takes.
+
+    >>> have_neighbours(torch.tensor([[[True, True], [False, False]], [[True, False], [False, True]]])).tolist()
+    [True, False]
+    """
+    above = [(grid[:, 1:] & grid[:, :-1]).flatten(1).any(1) for grid in valid]
+    beside = [(grid[:, :, 1:] & grid[:, :, :-1]).flatten(1).any(1) for grid in valid]
+    return (torch.stack(above) | torch.stack(beside)).all(0)
+
+
+@checked
 def facing(
     embeddings: Float[Tensor, "n rows cols width"],
     first: Int[Tensor, " n"],

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Bool, Integer, Real
+import torch
+from jaxtyping import Bool, Float, Integer, Real
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -18,10 +19,12 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from hssl.checks import ArgumentError, Count, checked, finite, one_of
 from hssl.encoders import embed
 from hssl.pairs import Pairs
+from hssl.patches import draw_neighbours
 
 METHODS = ("linear", "kernel_ridge")
 GAMMAS = tuple(map(float, np.logspace(-2, 2, 4)))  # of exp(−gamma · squared distance): wide to narrow kernels
@@ -137,11 +140,24 @@ def read_off(encoder: nn.Module, pairs: Pairs, *, method: str = "kernel_ridge") 
     """
     embeddings = embed(encoder, pairs.first)
     h = (embeddings if isinstance(embeddings, Tensor) else embeddings[-1]).flatten(1)
+    return decode(h, pairs.truth, method=method)
+
+
+def decode(representation: Matrix, truth: Mapping[str, Tensor], *, method: str = "kernel_ridge") -> dict[str, float]:
+    """`read_off` of what is embedded already: the score of every factor by its name.
+
+    Args:
+        representation: shape (n, dim), an array or a tensor. truth, method: as in `read_off`.
+
+    >>> x = torch.randn(100, 3, generator=g)
+    >>> decode(x, {"sign": (x[:, 0] > 0).long(), "value": x[:, 1]}, method="linear")["value"] > 0.99
+    True
+    """
     scores = {}
-    for name, factor in pairs.truth.items():
+    for name, factor in truth.items():
         is_class = not (factor.is_floating_point() or factor.is_complex())
         try:
-            scores[name] = accuracy(h, factor) if is_class else r2(h, factor, method)
+            scores[name] = accuracy(representation, factor) if is_class else r2(representation, factor, method)
         except ValueError as error:
             raise ArgumentError(f"{name}: {error}") from error
     return scores
@@ -167,6 +183,61 @@ def auc(scores: Scores, labels: Labels) -> float:
     if positive.all() or not positive.any():
         raise ValueError("labels: wanted both 0 and 1 among them")
     return float(roc_auc_score(positive, values))
+
+
+@checked
+def auc_between(positive: Scores, negative: Real[Tensor, " m"] | Real[np.ndarray, " m"]) -> float:
+    """`auc` of two sets of scores: the probability that one of the first set is higher than one of the second.
+
+    Args:
+        positive: shape (n,). negative: shape (m,). Arrays or tensors.
+    Raises:
+        ArgumentError, ValueError: as `auc`.
+
+    >>> auc_between(torch.tensor([0.35, 0.8]), torch.tensor([0.1, 0.4]))
+    0.75
+    """
+    scores = [torch.as_tensor(of).detach().cpu().double() for of in (positive, negative)]
+    return auc(torch.cat(scores), torch.arange(len(positive) + len(negative)) < len(positive))
+
+
+@checked
+def neighbour_auc(
+    embeddings: Float[Tensor, "n rows cols width"],
+    valid: Bool[Tensor, "n rows cols"],
+    generator: torch.Generator,
+    *,
+    rounds: Count = 8,
+) -> float:
+    """How often a window's true neighbour is more similar to it than a window of another image, side facing side.
+
+    The other window lies where that image's own second window was drawn. Similarity is the cosine.
+
+    Args:
+        embeddings: of the windows, shape (n, rows, cols, 4 · dim), a block per side, as `patches.facing` takes them.
+        valid: which windows may be drawn, shape (n, rows, cols), bool.
+        rounds: pairs drawn from each image.
+    Raises:
+        ArgumentError: as `patches.draw_neighbours`, or a single image.
+    Taught in: hierarchy, "Growing windows on real icons".
+
+    >>> z = torch.randn(50, 1, 2, 32, generator=g)
+    >>> z[:, 0, 1, 16:24] = z[:, 0, 0, :8]  # the blocks that face each other are the same
+    >>> neighbour_auc(z, torch.ones(50, 1, 2).bool(), g) > 0.99
+    True
+    """
+    if len(embeddings) < 2:
+        raise ArgumentError("embeddings: wanted at least two images, got one")
+    blocks = normalize(embeddings.flatten(1, 2).unflatten(2, (4, -1)), dim=3)
+    rows, true, false = torch.arange(len(blocks)), [], []
+    for _ in range(rounds):
+        first, second = draw_neighbours(valid, generator)
+        below = (second - first == valid.shape[2]).long()
+        others = rows.roll(int(torch.randint(1, len(rows), (), generator=generator)))
+        anchors = blocks[rows, first, below]
+        true.append((anchors * blocks[rows, second, 2 + below]).sum(1))
+        false.append((anchors * blocks[others, second[others], 2 + below]).sum(1))
+    return auc_between(torch.cat(true), torch.cat(false))
 
 
 def scores_and_labels(name: str, scores: Scores, labels: Labels) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 from browser import find
 from playwright.sync_api import sync_playwright
 
@@ -29,6 +30,12 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def g():
+    """A seeded generator, as the examples in docstrings have it."""
+    return torch.Generator().manual_seed(0)
 
 
 @pytest.fixture

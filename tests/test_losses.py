@@ -9,6 +9,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
+from hssl.checks import ArgumentError
 from hssl.losses import (
     SIMILARITIES,
     alignment,
@@ -18,9 +19,11 @@ from hssl.losses import (
     info_nce,
     level_sum,
     masked_info_nce,
+    neighbour_info_nce,
     similarity_matrix,
     uniformity,
 )
+from hssl.patches import draw_neighbours, facing
 
 
 def embeddings(n=6, dim=4, seed=0):
@@ -388,7 +391,7 @@ def test_density_ratio_is_least_at_the_log_of_the_ratio():
     [
         (torch.zeros(0), torch.zeros(3), ValueError, "joint: wanted at least 1 rows, got 0"),
         (torch.zeros(3), torch.zeros(0), ValueError, "product: wanted at least 1 rows, got 0"),
-        (torch.zeros(3), torch.zeros(3, 1), ValueError, r"product: wanted Float.* got f32\[3,1\]"),
+        (torch.zeros(3), torch.zeros(3, 2), ValueError, r"product: wanted .* got f32\[3,2\]"),
         (torch.zeros(3), torch.zeros(3).long(), TypeError, "product: wanted Float.* got i64"),
         (torch.zeros(3), torch.zeros(3).half(), TypeError, "product: wanted torch.float32, as joint"),
         (torch.zeros(3), torch.zeros(3) - torch.inf, ValueError, "product: there are values that are not finite"),
@@ -398,3 +401,22 @@ def test_density_ratio_is_least_at_the_log_of_the_ratio():
 def test_bad_critics_are_named(joint, product, error, message):
     with pytest.raises(error, match=message):
         density_ratio(joint, product)
+
+
+def test_the_loss_of_a_level_is_info_nce_of_neighbouring_windows(g):
+    z, both = torch.randn(20, 2, 3, 12, generator=g), [torch.ones(20, 4, 6).bool(), torch.ones(20, 2, 3).bool()]
+    loss = neighbour_info_nce(z, *both, level=1, generator=torch.Generator().manual_seed(5), each=3, temperature=0.2)
+    again = torch.Generator().manual_seed(5)
+    drawn = [torch.stack(draw_neighbours(both[1], again)) for _ in range(3)]
+    blocks = [facing(z, *pair) for pair in drawn]
+    first, second = (torch.cat([block[i] for block in blocks]) for i in (0, 1))
+    assert len(first) == 60
+    forth, back = info_nce(first, second, temperature=0.2), info_nce(second, first, temperature=0.2)
+    assert torch.allclose(loss, (forth + back) / 2)
+
+
+def test_a_critic_may_give_a_column(g):
+    joint, product = torch.randn(7, generator=g), torch.randn(9, generator=g)
+    assert density_ratio(joint[:, None], product[:, None]) == density_ratio(joint, product)
+    with pytest.raises(ArgumentError, match="joint"):
+        density_ratio(joint.view(1, 7).expand(2, 7), product)

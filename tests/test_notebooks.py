@@ -1,8 +1,13 @@
 """Each notebook in book/ and its text twin say the same; what is stored is one whole run; style holds."""
 
+import ast
+import difflib
+import io
+import itertools
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import jupytext
@@ -13,6 +18,7 @@ from jupytext.config import load_jupytext_config
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 TWINS = sorted((ROOT / "text").glob("*.md"))
+FEW, ALIKE = 26, 0.9  # tokens of a function that is too short to share; share of tokens that two have in common
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -99,3 +105,49 @@ def test_what_docstrings_say_is_taught_somewhere_is_a_section_there():
     for chapter, section in said:
         headings = re.findall(r"^#+ (.+)$", (ROOT / "text" / f"{chapter}.md").read_text(), re.MULTILINE)
         assert section in headings, (chapter, section)
+
+
+def test_no_two_chapters_hold_a_function_of_like_shape():
+    """A helper that two chapters use stands in the library. Shape: its tokens, whatever its variables are called."""
+    found = [(path.stem, function.name, shape(function)) for path in NOTEBOOKS for function in functions_of(path)]
+    alike = []
+    for (chapter, name, tokens), (other, same, others) in itertools.combinations(found, 2):
+        least = min(len(tokens), len(others))
+        matcher = difflib.SequenceMatcher(None, tokens, others, autojunk=False)
+        if chapter != other and least >= FEW and matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE:
+            alike.append(f"{chapter}.{name} and {other}.{same}")
+    assert not alike
+
+
+def functions_of(path):
+    nodes = (node for cell in code(path) for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", cell.source))))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef)]
+
+
+def shape(function):
+    """The tokens of a function but its docstring; names that it binds, numbers and strings are all alike."""
+    names = {function.name}
+    for node in ast.walk(function):
+        names |= {node.arg} if isinstance(node, ast.arg) else set()
+        names |= {node.id} if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else set()
+    if ast.get_docstring(function):
+        function.body = function.body[1:] or [ast.Pass()]
+    kinds = {tokenize.NUMBER: "number", tokenize.STRING: "string"}
+    tokens = tokenize.generate_tokens(io.StringIO(ast.unparse(function)).readline)
+    return [
+        kinds.get(token.type, "name" if token.string in names else token.string)
+        for token in tokens
+        if token.string.strip()
+    ]
+
+
+def test_shapes_are_alike_whatever_names_and_numbers_they_have():
+    one, two, three = (
+        ast.parse(source).body[0]
+        for source in (
+            'def f(a):\n    """Twice."""\n    return [x + 2 for x in a]',
+            "def g(items):\n    return [y + 3.5 for y in items]",
+            "def h(a):\n    return [x * 2 for x in a]",
+        )
+    )
+    assert shape(one) == shape(two) != shape(three)

@@ -3,7 +3,19 @@
 import pytest
 import torch
 
-from hssl.patches import assemble, centres, constituents, cut, draw_neighbours, facing, grid, grid_shape, neighbours
+from hssl.checks import ArgumentError
+from hssl.patches import (
+    assemble,
+    centres,
+    constituents,
+    cut,
+    draw_neighbours,
+    facing,
+    grid,
+    grid_shape,
+    have_neighbours,
+    neighbours,
+)
 
 
 def pictures(height=12, width=20, n=2, c=3, seed=0):
@@ -276,3 +288,18 @@ def test_the_last_window_of_an_image_can_be_cut():
     assert torch.equal(last, images[2:, :, 8:, 16:])
     last.zero_()
     assert images[2, 0, 11, 19] == 719  # a copy
+
+
+def test_images_that_have_neighbours_are_those_that_neighbours_are_drawn_from(g):
+    grids = [torch.rand(60, 3, 3, generator=g) < 0.3, torch.rand(60, 1, 4, generator=g) < 0.6]
+
+    def drawn(valid):
+        try:
+            return len(draw_neighbours(valid, g)) == 2
+        except ArgumentError:
+            return False
+
+    each = [[drawn(valid[i : i + 1]) for i in range(60)] for valid in grids]
+    assert 5 < sum(each[0]) < 55 and 5 < sum(each[1]) < 55
+    assert have_neighbours(grids[0]).tolist() == each[0]
+    assert have_neighbours(*grids).tolist() == [a and b for a, b in zip(*each, strict=True)]

@@ -15,8 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from hssl import probes
+from hssl.checks import ArgumentError
 from hssl.pairs import Pairs
-from hssl.probes import METHODS, accuracy, auc, r2, read_off, scores_and_labels
+from hssl.probes import METHODS, accuracy, auc, auc_between, decode, neighbour_auc, r2, read_off, scores_and_labels
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(800, 3))
@@ -335,3 +336,31 @@ def test_bad_scores_are_named(scores, labels, message):
 def test_scores_and_labels_come_as_arrays():
     scores, labels = scores_and_labels("scores", torch.tensor([0.5, 2.0]).bfloat16(), np.array([False, True]))
     assert scores.dtype == np.float64 and scores.tolist() == [0.5, 2] and labels.tolist() == [False, True]
+
+
+def test_auc_between_two_sets_is_the_share_of_ordered_pairs(g):
+    positive, negative = torch.randn(40, generator=g) + 1, torch.randn(30, generator=g)
+    share = (positive[:, None] > negative).float().mean().item()
+    assert auc_between(positive, negative.numpy()) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(1, 3), (3, 1), (2, 2)])
+def test_neighbours_that_face_each_other_are_told_from_those_of_other_images(g, rows, cols):
+    z = torch.zeros(64, rows, cols, 4, 8)  # right, below, left, above
+    borders = torch.randn(2, 64, rows, cols, 8, generator=g)
+    z[:, :, :, 0], z[:, :, 1:, 2] = borders[0], borders[0, :, :, :-1]
+    z[:, :, :, 1], z[:, 1:, :, 3] = borders[1], borders[1, :, :-1]
+    valid = torch.ones(64, rows, cols).bool()
+    assert neighbour_auc(z.flatten(3), valid, g) > 0.99  # 64 directions in 8 dimensions: hardly one is as similar
+    noise = torch.randn(64, rows, cols, 32, generator=g)
+    assert neighbour_auc(noise, valid, g, rounds=20) == pytest.approx(0.5, abs=0.06)
+    with pytest.raises(ArgumentError, match="embeddings"):
+        neighbour_auc(noise[:1], valid[:1], g)
+
+
+def test_decoding_embeddings_is_reading_off_what_was_embedded(g):
+    x = torch.randn(80, 3, generator=g)
+    truth = {"sign": (x[:, 0] > 0).long(), "value": x[:, 1:]}
+    assert decode(x.numpy(), truth) == read_off(torch.nn.Identity(), Pairs(x, x, truth))
+    with pytest.raises(ArgumentError, match="value: "):
+        decode(x, {"value": x[:, 1] * 0})
