@@ -160,6 +160,7 @@ def test_bad_input_is_named(covered, pairs, call, message):
         call(covered, pairs)
 
 
+@pytest.mark.slow
 def test_importing_draws_no_icon():
     """Nor does it read their file: a reader who imports the library for something else does not wait for it."""
     code = """

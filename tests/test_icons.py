@@ -93,6 +93,7 @@ def test_licences_come_with_the_icons():
     assert "END OF TERMS AND CONDITIONS" in google
 
 
+@pytest.mark.slow
 def test_every_icon_draws_something():
     shown = draw(names(), 16)
     assert shown.shape == (5166, 1, 16, 16)

@@ -94,6 +94,7 @@ def darker(images, generator):  # a reader's own augmentation
     return images * torch.rand(len(images), 1, 1, 1, generator=generator)
 
 
+@pytest.mark.slow
 def test_a_readers_own_augmentation():
     flipped = lambda images, generator: images.flip(-1)  # noqa: E731
 

@@ -70,6 +70,7 @@ def test_no_two_hues_draw_the_same_colour():
     assert torch.pdist(scene.object).min() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["teapot", "dragon"])
 def test_the_baked_file_is_what_the_script_bakes(name):
     with np.load(bake_shapes.FILE) as file:
