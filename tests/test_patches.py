@@ -105,6 +105,8 @@ def test_neighbours_are_all_pairs_at_the_offset(offset):
         (13, 22, (3, 1), (9, 2)),
         (17, 9, (4, 4), (4, 8)),
         (12, 12, (4, 4), (12, 5)),
+        (9, 9, (3, 2), (3, 2)),  # each large window is a small one: strides need not divide
+        (4, 4, (2, 2), (4, 1)),  # a single large window: its stride counts for nothing
     ],
 )
 def test_constituents_make_up_the_large_window(height, width, small, large):
