@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from hssl.checks import Count, checked, one_of
-from hssl.pairs import Pairs, View
+from hssl.pairs import Pairs
 from hssl.worlds import icons
 from hssl.worlds.icons import GOOGLE, Names, across, pixel_centres, slash, unslashed
 from hssl.worlds.strokes import BOX, distance_to, fill, resample, stroke
@@ -59,6 +59,14 @@ class Patches(NamedTuple):
     bend: Tensor  #: shape (m,), degrees that the true stroke turns from the first centre to the second; 0 is straight
     icons: list[str]  #: of the first; a name may come more than once
 
+    def pairs(self) -> Pairs:
+        """They as a finite world, with what is true of them: "bend" and "offset".
+
+        >>> sorted(across_slash(["bell"], g, controls=())["same"].pairs().sample(1, g).truth)
+        ['bend', 'offset']
+        """
+        return Pairs(self.first, self.second, {"bend": self.bend, "offset": self.offset})
+
 
 def cuts(name: str) -> list[Cut]:
     """Where the slash cuts a stroke of an icon so that the icon with the slash has one end on either side of a gap.
@@ -78,52 +86,6 @@ def cuts(name: str) -> list[Cut]:
         sides = shown.long() * (1 + (beside > 0).long())
         found += icons.gaps(points, sides, torch.equal(line[0], line[-1]), step=STEP, reach=POINTS_FOLLOWED)
     return [Cut(below, above) for below, above in found]
-
-
-class SlashedIcons:
-    """Pairs of patches that one stroke joins beneath a real slash, as a finite world: shape (n, 1, window, window).
-
-    Truth: "bend", degrees that the stroke turns between the two, and "offset", x and y from the first to the second,
-    pixels.
-
-    Args:
-        names: of icons, as in `across_slash`; None means every fourth one of `icons.held_out_pairs()`. Their pairs are
-            found once, here, which takes about 30 ms an icon.
-        size, window: as in `across_slash`.
-        views: of both members, as in `images.Images`; none unless you say otherwise.
-        generator: chooses among places along a stroke; None means a fresh generator with seed 0.
-    Raises:
-        ValueError: as `across_slash`.
-
-    >>> world = SlashedIcons(["bell", "eye"])
-    >>> pairs = world.sample(2, g)
-    >>> pairs.first.shape, {name: tuple(of.shape) for name, of in pairs.truth.items()}
-    (torch.Size([2, 1, 12, 12]), {'bend': (2,), 'offset': (2, 2)})
-    """
-
-    @checked
-    def __init__(
-        self,
-        names: Names | None = None,
-        *,
-        size: Count = 64,
-        window: Count = 12,
-        views: View | None = None,
-        generator: torch.Generator | None = None,
-    ):
-        chosen = icons.held_out_pairs()[::4] if names is None else names
-        generator = generator or torch.Generator().manual_seed(0)
-        same = across_slash(chosen, generator, size=size, window=window, controls=())["same"]
-        self.pairs = Pairs(same.first, same.second, {"bend": same.bend, "offset": same.offset})
-        self.views = views
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    @checked
-    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
-        """n of the pairs, drawn without replacement: at most `len(world)`."""
-        return self.pairs.sample(n, generator).viewed(self.views, generator)
 
 
 @checked
@@ -236,9 +198,9 @@ class _Row:
         self.icon, self.side, self.window = icon, side, window  # side 1: the second patch is above the slash
         self.ends, self.generator = ends, generator
         self.pixel = BOX / icon.size
-        points = (cut.below, cut.above) if side else (cut.above, cut.below)
-        self.corners = [_corners(side, window, icon.size) for side in points]
-        self.courses = [torch.atan2(*torch.gradient(side, dim=0)[0].T.flip(0)) for side in points]  # outwards
+        points = cut if side else cut[::-1]
+        self.corners = [_corners(of, window, icon.size) for of in points]
+        self.courses = [torch.atan2(*torch.gradient(of, dim=0)[0].T.flip(0)) for of in points]  # outwards
 
     def draw(self, controls: Names) -> dict[str, Patches] | None:
         """None if there is no place where a true pair and all controls are found."""
