@@ -5,9 +5,10 @@ Taught in: joint_incremental, "What the levels are good for".
 """
 
 import json
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -140,28 +141,31 @@ def _scaled(pictures: np.ndarray) -> Tensor:
 
 @cache
 def _concepts() -> dict[str, str]:
-    try:
-        return json.loads((_folder() / "emoji.json").read_text())
-    except ValueError as error:
-        raise ValueError(f"{_folder() / 'emoji.json'}: damaged; install the package anew") from error
+    return _read("emoji.json", json.load)
 
 
 @cache
 def _windows(name: str, edge: int, mode: str) -> np.ndarray:
     """All pictures of a sheet in reading order, shape (n, edge, edge) or (n, edge, edge, 3), uint8."""
-    path = _folder() / f"{name}.png"
-    try:
-        with path.open("rb") as file:
-            sheet = np.array(Image.open(file).convert(mode))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: missing; install the package anew") from None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{path}: damaged; install the package anew") from error
+    sheet = _read(f"{name}.png", lambda file: np.array(Image.open(file).convert(mode)))
     (height, width, *channels), wanted = sheet.shape, 5000 if name == "digits" else len(_concepts())
     rows, cols = height // edge, width // edge
     if rows * cols < wanted:
-        raise ValueError(f"{path}: wanted {wanted} pictures, found {rows * cols}; install the package anew")
+        raise ValueError(
+            f"{_folder() / name}.png: wanted {wanted} pictures, found {rows * cols}; install the package anew"
+        )
     return sheet.reshape(rows, edge, cols, edge, *channels).swapaxes(1, 2).reshape(-1, edge, edge, *channels)
+
+
+def _read(name: str, parse: Callable[[IO[bytes]], Any]) -> Any:
+    path = _folder() / name
+    try:
+        with path.open("rb") as file:
+            return parse(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: missing; install the package anew") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: damaged; install the package anew") from error
 
 
 def _folder():

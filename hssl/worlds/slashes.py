@@ -209,12 +209,12 @@ class _Row:
         for i, j in _shuffled((apart >= self.window).nonzero(), self.generator)[:TRIES].tolist():
             bend = (self.courses[1][j] - self.courses[0][i] - torch.pi).rad2deg()
             self.bend = ((bend + 180) % 360 - 180).abs()
-            found = {"same": self._pair(first[i], second[j], self.icon.rest[None])}
+            true, found = self._pair(first[i], second[j], self.icon.rest[None]), {}
             for kind in filter(controls.__contains__, CONTROLS):
-                if all(found.values()):
-                    found[kind] = self._control(kind, found["same"], first[i], second[j])
-            if all(found.values()):
-                return found
+                if true and all(found.values()):
+                    found[kind] = self._control(kind, true, first[i], second[j])
+            if true and all(found.values()):
+                return {"same": true} | found
         return None
 
     def _control(self, kind: str, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
