@@ -1,5 +1,6 @@
-"""Real photographs, each with its author and licence, the edges in them, and neighbouring windows of them as a world.
+"""Real photographs, the edges in them, and neighbouring windows of them as a world.
 
+Their authors and licences are in photographs/ATTRIBUTION.json beside this file, and in scikit-learn's own note.
 Other pairs of patches are left to `patches` and `pairing`; contours whose law is known, to `contours`.
 """
 
