@@ -226,8 +226,8 @@ def test_occluded_icons_differ_from_each_other_and_are_seen_through_views():
     assert pairs.first.shape == (100, 1, 8, 8)
     assert 0 < pairs.first.max() <= 0.5
     assert len(pairs.first.unique(dim=0)) > len(world.covered.picture)  # several places along each stroke
-    other = OccludedIcons(["eye", "bell", "book"], window=8, generator=seeded(5))
-    assert not torch.equal(other.covered.places, world.covered.places)
+    again = OccludedIcons(["eye", "bell", "book"], window=8)
+    assert torch.equal(again.covered.places, world.covered.places)
 
 
 def test_by_default_every_25th_outline_that_is_not_held_out(monkeypatch):

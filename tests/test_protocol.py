@@ -25,12 +25,16 @@ from hssl.worlds.latents import ContentStyle
 from hssl.worlds.mosaics import BarGrids
 from hssl.worlds.photos import Photographs
 from hssl.worlds.scenes import Scenes
-from hssl.worlds.slashes import SlashedIcons
+from hssl.worlds.slashes import across_slash
 from hssl.worlds.textures import Textures
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def slashed(names):
+    return across_slash(names, seeded(), controls=())["same"].pairs()
 
 
 WORLDS = {
@@ -42,7 +46,7 @@ WORLDS = {
     "contour triplets": (lambda: ContourTriplets(0.8), lambda: MLP(6, 4)),
     "bar grids": (lambda: BarGrids(0.5), lambda: ConvNet(3, 32, size=8)),
     "icons": (lambda: OccludedIcons(["camera", "microphone", "bell", "home"]), lambda: ConvNet(1, 32, size=12)),
-    "slashed icons": (lambda: SlashedIcons(list(held_out_pairs()[:20])), lambda: ConvNet(1, 32, size=12)),
+    "slashed icons": (lambda: slashed(held_out_pairs()[:20]), lambda: ConvNet(1, 32, size=12)),
     "digits": (lambda: Digits(), lambda: ConvNet(1, 32)),
     "emoji": (lambda: Emoji(), lambda: ConvNet(3, 32)),
     "photographs": (lambda: Photographs(["china", "flower"]), lambda: ConvNet(3, 32, size=16)),

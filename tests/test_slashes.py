@@ -4,9 +4,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hssl.worlds import slashes
 from hssl.worlds.icons import GOOGLE, across, held_out_pairs, layers, slash, unslashed
-from hssl.worlds.slashes import CONTROLS, SlashedIcons, across_slash, connected, cuts
+from hssl.worlds.slashes import CONTROLS, across_slash, connected, cuts
 from hssl.worlds.strokes import BOX, distance_to
 
 SIZE, WINDOW = 64, 12
@@ -51,8 +50,8 @@ def test_a_true_pair_is_of_one_owner_on_either_side(found):
         owners, sides = [], []
         for x, y in true.centres[i].long().tolist():
             owners.append(set(parts.owner[y - 1 : y + 1, x - 1 : x + 1].flatten().tolist()) - {-1})
-            sides.append(parts.halves[:, y, x].argmax().item())
-        assert sorted(sides) == [0, 1]
+            sides.append(x > y)
+        assert sorted(sides) == [False, True]
         assert owners[0] & owners[1], name
 
 
@@ -183,28 +182,14 @@ def test_controls_at_nearly_the_same_place_look_different(found):
         assert max(alike, default=0) < 0.3 + 1e-5
 
 
-def test_slashed_icons_are_a_finite_world():
-    world = SlashedIcons(["eye", "bell", "book"])
+def test_pairs_are_a_finite_world():
     same = across_slash(["eye", "bell", "book"], seeded(), controls=())["same"]
+    world = same.pairs()
     assert len(world) == len(same.icons)
     pairs = world.sample(len(world), seeded(1))
     order = torch.randperm(len(world), generator=seeded(1))
     for value, wanted in ((pairs.first, same.first), (pairs.second, same.second), (pairs.truth["bend"], same.bend)):
         assert torch.equal(value, wanted[order])
     assert torch.equal(pairs.truth["offset"], same.offset[order])
-    half = SlashedIcons(["eye"], views=lambda images, generator: images / 2).sample(1, seeded())
-    assert half.first.max() <= 0.5
     with pytest.raises(ValueError, match=f"n: wanted at most {len(world)}"):
         world.sample(len(world) + 1, seeded())
-
-
-def test_by_default_every_fourth_held_out_icon(monkeypatch):
-    taken = []
-
-    def find(names, *_, **__):
-        taken.extend(names)
-        return across_slash(["eye"], seeded(), controls=())
-
-    monkeypatch.setattr(slashes, "across_slash", find)
-    SlashedIcons()
-    assert tuple(taken) == held_out_pairs()[::4]

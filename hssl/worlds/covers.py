@@ -5,6 +5,8 @@ Taught in: icons, "Learn it without a label".
 """
 
 import math
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -13,8 +15,8 @@ from torch import Tensor
 
 from hssl.checks import Count, Positive, checked
 from hssl.pairs import Pairs, View
-from hssl.patches import cut
-from hssl.worlds.icons import Slash, across, elements, gaps, is_for_training, names, pixel_centres, runs
+from hssl.worlds import icons
+from hssl.worlds.icons import Names, across
 from hssl.worlds.strokes import BOX, WIDTH, resample, stroke
 
 STEP = 0.2  # units between points of a stroke
@@ -24,7 +26,7 @@ BEYOND = 1.3  # units from the middle line of the bar; what is nearer is not see
 MARGIN = 2.83  # units from the middle line, at which the icon is cut off on one side of the bar: as a slash has it
 SHIFT = 1.0  # units along either axis that an icon is shifted before, at most, in half of the drawings
 INK = 0.75  # least mean ink of the four pixels in the middle of a patch
-BAR = Slash(torch.tensor([3.0, 3.0]), torch.tensor([21.0, 21.0]), WIDTH)  # that of nearly all outlines
+BAR = icons.Slash(torch.tensor([3.0, 3.0]), torch.tensor([21.0, 21.0]), WIDTH)  # that of nearly all outlines
 EVERY = 25  # which of all outlines `OccludedIcons` takes unless told: one in so many
 
 
@@ -63,10 +65,7 @@ class OccludedPatches(NamedTuple):
             raise ValueError("tolerance: no second patch of another picture lies at the same distance; take more pairs")
         others = torch.multinomial(fits[rows].float(), each, replacement=True, generator=generator).flatten()
         rows = rows.repeat_interleave(each)
-        of_both = (self.middles, self.pictures, self.orientations)
-        middles, pictures, orientations = (torch.stack([of[rows, 0], of[others, 1]], 1) for of in of_both)
-        offset = middles[:, 1] - middles[:, 0]
-        return OccludedPatches(self.first[rows], self.second[others], offset, middles, pictures, orientations)
+        return _from_both(torch.stack([of[rows, 0], of[others, 1]], 1) for of in _of_both(self))
 
 
 class Covered(NamedTuple):
@@ -109,22 +108,21 @@ class Covered(NamedTuple):
             ValueError: window odd or out of range, or no pair is left.
         """
         size = self.halves.shape[-1]
-        if window % 2 or not 4 <= window <= size // 2:
-            raise ValueError(f"window: wanted an even number from 4 to {size // 2} pixels, got {window}")
-        sides = torch.arange(2)
+        icons.check_window(window, size)
+        tries, sides = len(cuts), torch.arange(2)
         middles = self.places[cuts[:, None], sides, along].round()
         corners = middles.long() - window // 2
         apart = (middles[:, 1] - middles[:, 0]).abs().amax(1) >= window
-        fits = _some(apart & ((corners >= 0) & (corners <= size - window)).flatten(1).all(1))
+        fits = apart & ((corners >= 0) & (corners <= size - window)).flatten(1).all(1)
         cuts, along, corners, middles = (of[fits] for of in (cuts, along, corners, middles))
-        rows = 2 * self.picture[cuts, None] + sides
-        patches = cut(self.halves.view(-1, 1, size, size), rows.flatten(), corners.flatten(0, 1).flip(1), window)
-        patches = patches.view(-1, 2, window, window).float() / 255
+        windows = self.halves.unfold(2, window, 1).unfold(3, window, 1)  # (pictures, 2, …, window, window)
+        patches = windows[self.picture[cuts, None], sides, corners[..., 1], corners[..., 0]].float() / 255
         at = slice(window // 2 - 1, window // 2 + 1)
-        inked = _some((patches[:, :, at, at].mean((2, 3)) >= INK).all(1))
-        cuts, along, middles, patches = (of[inked] for of in (cuts, along, middles, patches))
-        of_both = middles, self.picture[cuts, None].expand(-1, 2), self._orientations(cuts, along)
-        return OccludedPatches(patches[:, 0], patches[:, 1], middles[:, 1] - middles[:, 0], *of_both)
+        inked = (patches[:, :, at, at].mean((2, 3)) >= INK).all(1)
+        if not inked.any():
+            raise ValueError(f"cuts: no pair was left of {tries}; take more")
+        both = patches, middles, self.picture[cuts, None].expand(-1, 2), self._orientations(cuts, along)
+        return _from_both(of[inked] for of in both)
 
     def _try(self, n: int, window: int, generator: torch.Generator) -> OccludedPatches:
         """The pairs at n places drawn by lot, the first ones below the bar."""
@@ -150,10 +148,9 @@ class OccludedIcons:
 
     Args:
         names: of icons; None means every 25th outline, in the order of the alphabet, those of held-out concepts left
-            out. They are covered once, here, which takes about 10 ms an icon.
+            out. They are covered once, here, always in the same way, which takes about 10 ms an icon.
         size, window: edge of the images and of the patches, pixels; window even.
         views: of both members, as in `Images`; none unless you say otherwise.
-        generator: lays the bars; None means a fresh generator with seed 0.
     Raises:
         ValueError: as `cover`, or (when sampled) as `Covered.sample`.
     Taught in: icons, "Learn it without a label".
@@ -164,17 +161,9 @@ class OccludedIcons:
     """
 
     @checked
-    def __init__(
-        self,
-        names: list[str] | tuple[str, ...] | None = None,
-        *,
-        size: Count = 64,
-        window: Count = 12,
-        views: View | None = None,
-        generator: torch.Generator | None = None,
-    ):
-        chosen = _some_for_training() if names is None else names
-        self.covered = cover(chosen, generator or torch.Generator().manual_seed(0), size=size)
+    def __init__(self, names: Names | None = None, *, size: Count = 64, window: Count = 12, views: View | None = None):
+        chosen = list(filter(icons.is_for_training, icons.names()[::EVERY])) if names is None else names
+        self.covered = cover(chosen, torch.Generator().manual_seed(0), size=size)
         self.window, self.views = window, views
 
     @checked
@@ -191,9 +180,7 @@ class OccludedIcons:
 
 
 @checked
-def cover(
-    names: list[str] | tuple[str, ...], generator: torch.Generator, *, size: Count = 64, turning: bool = True
-) -> Covered:
+def cover(names: Names, generator: torch.Generator, *, size: Count = 64, turning: bool = True) -> Covered:
     """Lay a bar over icons, where a slash would be, and cut them off at it as slashed icons are.
 
     Icons are turned by a quarter or not, shifted a little or not, and cut off beneath the bar on one side and short of
@@ -212,18 +199,16 @@ def cover(
     """
     groups, picture, places, counts = [], [], [], []
     for name in names:
-        halves, cuts = _cut_off(elements(name), turning, generator)
+        halves, cuts = _cut_off(icons.elements(name), turning, generator)
         groups += halves if cuts else []
         for ends in cuts:
             picture.append(len(groups) // 2 - 1)
             counts.append([len(side) for side in ends])
-            padded = [torch.cat([side, side[-1:].expand(POINTS_FOLLOWED - len(side), 2)]) for side in ends]
-            places.append(torch.stack(padded))
+            places.append(torch.stack([side[torch.arange(POINTS_FOLLOWED).clamp_max(len(side) - 1)] for side in ends]))
     if not picture:
         raise ValueError("names: wanted icons of which the bar cuts a stroke")
-    batches = [groups[start : start + 256] for start in range(0, len(groups), 256)]
-    ink = torch.cat([stroke(batch, size) for batch in batches]).view(-1, 2, size, size)
-    beside, _ = across(pixel_centres(size), BAR)
+    ink = stroke(groups, size).view(-1, 2, size, size)
+    beside, _ = across(icons.pixel_centres(size), BAR)
     seen = (0.5 + (beside.abs() - HALF) * size / BOX).clamp(0, 1)
     halves = (255 * ink * seen).round().to(torch.uint8)
     return Covered(halves, torch.tensor(picture), torch.stack(places) * size / BOX, torch.tensor(counts))
@@ -241,19 +226,9 @@ def joined(parts: list[Covered]) -> Covered:
     """
     if not parts or len({part.halves.shape[1:] for part in parts}) > 1:
         raise ValueError(f"parts: wanted some, all of one size, got {[tuple(part.halves.shape) for part in parts]}")
-    before = [0, *torch.tensor([len(part.halves) for part in parts]).cumsum(0).tolist()]
+    before = accumulate((len(part.halves) for part in parts), initial=0)
     picture = torch.cat([part.picture + first for part, first in zip(parts, before, strict=False)])
     return Covered._make(map(torch.cat, zip(*parts, strict=True)))._replace(picture=picture)
-
-
-def _some(good: Tensor) -> Tensor:
-    if not good.any():
-        raise ValueError(f"cuts: no pair was left of {len(good)}; take more")
-    return good
-
-
-def _some_for_training() -> list[str]:
-    return [name for name in names()[::EVERY] if is_for_training(name)]
 
 
 def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
@@ -267,11 +242,11 @@ def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[list[list[T
         points = resample(line, STEP) - BOX / 2
         points = (points.flip(1) * torch.tensor([1.0, -1.0]) if turned else points) + BOX / 2 + shift
         beside, _ = across(points, BAR)
-        for start, end, side in runs(_sides(beside, margins)):
+        for start, end, side in icons.runs(_sides(beside, margins)):
             halves[side - 1] += [points[start:end]] if side and end - start > 1 else []
         closed = torch.equal(line[0], line[-1])
         sides = _sides(beside, margins.clamp_min(BEYOND))
-        cuts += gaps(points, sides, closed, step=STEP, reach=POINTS_FOLLOWED)
+        cuts += icons.gaps(points, sides, closed, step=STEP, reach=POINTS_FOLLOWED)
     return halves, cuts
 
 
@@ -282,14 +257,23 @@ def _sides(beside: Tensor, margins: Tensor) -> Tensor:
 
 def _turned(pairs: OccludedPatches, size: int, generator: torch.Generator) -> OccludedPatches:
     """Pairs seen in one of the ways that leave the bar where it is; whoever changes sides changes places, too."""
-    patches, middles, orientations = torch.stack([pairs.first, pairs.second], 1), pairs.middles, pairs.orientations
+    patches, middles, pictures, orientations = _of_both(pairs)
     transposed, reversed_, exchanged = (torch.rand(3, generator=generator) < 0.5).tolist()
     if transposed:
         patches, middles = patches.transpose(2, 3), middles.flip(2)
         orientations = (math.pi / 2 - orientations) % math.pi
     if reversed_:
         patches, middles = patches.flip(2, 3), size - middles
-    if transposed ^ reversed_ ^ exchanged:
-        patches, middles, orientations = (of.flip(1) for of in (patches, middles, orientations))
+    both = patches, middles, pictures, orientations
+    return _from_both(of.flip(1) if transposed ^ reversed_ ^ exchanged else of for of in both)
+
+
+def _of_both(pairs: OccludedPatches) -> tuple[Tensor, ...]:
+    """Patches, middles, pictures and orientations, shape (n, 2, …) each."""
+    return torch.stack([pairs.first, pairs.second], 1), pairs.middles, pairs.pictures, pairs.orientations
+
+
+def _from_both(both: Iterable[Tensor]) -> OccludedPatches:
+    patches, middles, pictures, orientations = both
     first, second = patches.unbind(1)
-    return OccludedPatches(first, second, middles[:, 1] - middles[:, 0], middles, pairs.pictures, orientations)
+    return OccludedPatches(first, second, middles[:, 1] - middles[:, 0], middles, pictures, orientations)

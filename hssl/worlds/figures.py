@@ -1,4 +1,4 @@
-"""Edge elements as images: bars, anti-aliased strokes, and the figures of perceptual grouping.
+"""Edge elements, as images of bars and as the figures of perceptual grouping.
 
 How likely two elements are to lie on one contour is left to `contours`, whose units of distance these are.
 """
@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, normalize
 
 from hssl.checks import Count, Finite, NonNegative, Positive, checked, finite
-from hssl.worlds.strokes import BOX, stroke
 
 #: The three ways to pair four arms, shape (3, 2, 2): as two lines that cross, or as two bends that meet.
 PAIRINGS = torch.tensor([[[0, 2], [1, 3]], [[0, 1], [2, 3]], [[0, 3], [1, 2]]])
@@ -21,7 +20,11 @@ ATTEMPTS = 1000  # to find a path through the grid
 
 
 class Elements(NamedTuple):
-    """Elements of a figure; rows belong together, those of a contour in their order along it."""
+    """Elements of a figure; rows belong together, those of a contour in their order along it.
+
+    >>> Elements(torch.zeros(1, 2), torch.zeros(1), torch.tensor([BACKGROUND])).groups
+    tensor([-1])
+    """
 
     places: Tensor  #: shape (m, 2), x and y in units of the model, y downwards
     orientations: Tensor  #: shape (m,), in radians, from x towards y, in [0, π)
@@ -69,10 +72,9 @@ def box(across: Count, down: Count, spacing: Positive = 1.6) -> Elements:
     x, y = torch.arange(across) - (across - 1) / 2, torch.arange(down) - (down - 1) / 2
     top = torch.stack([x, torch.full((across,), -down / 2)], 1)
     right = torch.stack([torch.full((down,), across / 2), y], 1)
+    places = spacing * torch.cat([top, right, -top, -right])
     orientations = torch.tensor([0.0, math.pi / 2] * 2).repeat_interleave(torch.tensor([across, down] * 2))
-    return Elements(
-        spacing * torch.cat([top, right, -top, -right]), orientations, torch.zeros(len(orientations), dtype=torch.long)
-    )
+    return Elements(places, orientations, torch.zeros(len(places), dtype=torch.long))
 
 
 @checked
@@ -129,60 +131,21 @@ def snake(
 
 
 @checked
-def as_segments(elements: Elements, *, length: Positive = 0.8, unit: Positive | None = None) -> Tensor:
-    """Elements as strokes for `draw`, shape (m, 4): x and y of either end, in the frame [−1, 1].
+def as_segments(elements: Elements, *, length: Positive = 0.8, unit: Positive = 1.0) -> Tensor:
+    """Elements as strokes, shape (m, 4): x and y of either end.
 
     Args:
-        length: of a stroke, in units of the model, > 0.
-        unit: of the model, in the frame; None fits the positions, and a stroke's half, into 0.9 of it.
+        length: of a stroke, in units of the model, > 0. unit: of the model, in that of the ends, > 0.
 
     >>> as_segments(ring(8, 2.0)).shape
     torch.Size([8, 4])
     """
-    unit = 0.9 / (elements.places.abs().max().item() + length / 2) if unit is None else unit
     half = length / 2 * _unit(elements.orientations)
     return unit * torch.cat([elements.places - half, elements.places + half], 1)
 
 
 @checked
-def draw(segments: Float[Tensor, "b k 4"], size: int = 64, width: float = 0.06) -> tuple[Tensor, Tensor]:
-    """Straight strokes with round ends, anti-aliased by exact distance.
-
-    Args:
-        segments: shape (b, k, 4): x and y of either end in the frame [−1, 1], y downwards; rows with NaN are left out.
-        size: side length of the image in pixels, 8 to 1024.
-        width: of a stroke, in the frame, at least a pixel: 2 / size.
-    Returns:
-        ink: shape (b, 1, size, size), in [0, 1]; coverage: that of each stroke, shape (b, k, size, size).
-    Raises:
-        ArgumentError: segments of another shape or dtype.
-        ValueError: nothing to draw, an infinite end, or size or width out of range.
-
-    >>> ink, coverage = draw(as_segments(ring(8, 2.0))[None], 32, 0.1)
-    >>> ink.shape, coverage.shape
-    (torch.Size([1, 1, 32, 32]), torch.Size([1, 8, 32, 32]))
-    """
-    if not segments.numel() or segments.isinf().any():
-        raise ValueError(f"segments: wanted finite ends, not empty, got shape {tuple(segments.shape)}")
-    if not 8 <= size <= 1024:
-        raise ValueError(f"size: wanted 8 to 1024 pixels, got {size}")
-    if not 2 / size <= width <= 2:
-        raise ValueError(f"width: wanted at least a pixel, {2 / size:.3f}, and at most 2, got {width}")
-    b, k, _ = segments.shape
-    ends = (segments.detach().cpu().float().view(-1, 2, 2) + 1) * (BOX / 2)
-    groups = [[line] if line.isfinite().all() else [] for line in ends]
-    coverage = stroke(groups, size, width=width * BOX / 2).view(b, k, size, size).to(segments)
-    return coverage.amax(1, keepdim=True), coverage
-
-
-@checked
-def draw_bars(
-    orientations: Float[Tensor, " n"],
-    contrasts: Float[Tensor, " n"],
-    size: int = 12,
-    generator: torch.Generator | None = None,
-    noise: NonNegative = 0.0,
-) -> Tensor:
+def draw_bars(orientations: Float[Tensor, " n"], contrasts: Float[Tensor, " n"], size: int = 12) -> Tensor:
     """Patches that hold one bar each in the middle, bright on black under a Gaussian window.
 
     Across the bar the width is 0.09 of the patch, the window's is 0.29 (standard deviations), and the brightness in
@@ -192,32 +155,25 @@ def draw_bars(
     Args:
         orientations: θ, shape (n,), in radians, from x towards y, which is downwards.
         contrasts: shape (n,). size: 4 to 64 pixels.
-        noise: standard deviation of what is added to each pixel, ≥ 0; above 0 it needs a generator.
     Returns:
-        Shape (n, 1, size, size), in [0, 1] but for the noise.
+        Shape (n, 1, size, size), in [0, 1].
     Raises:
         ArgumentError: an argument of another shape, dtype or range.
-        ValueError: no bar at all, a value that is not finite, a size out of range, or noise without a generator.
+        ValueError: no bar at all, a value that is not finite, or a size out of range.
 
     >>> draw_bars(torch.zeros(3), torch.zeros(3)).shape
     torch.Size([3, 1, 12, 12])
     """
     finite(orientations=orientations, contrasts=contrasts)
-    if not len(orientations) or not 4 <= size <= 64:
-        raise ValueError(
-            f"orientations, size: wanted a bar or more, and 4 to 64 pixels; got {len(orientations)}, {size}"
-        )
-    if noise and generator is None:
-        raise ValueError(f"generator: wanted one that draws the noise, got {generator}")
+    n = len(orientations)
+    if not n or not 4 <= size <= 64:
+        raise ValueError(f"orientations, size: wanted a bar or more, and 4 to 64 pixels; got {n}, {size}")
     at = ((torch.arange(size) + 0.5) / size - 0.5).to(orientations)
     y, x = (axis.flatten() for axis in torch.meshgrid(at, at, indexing="ij"))
     across, window = 1 / (2 * 0.09**2), 1 / (2 * 0.29**2)
     of_pixels = [across * (x * x - y * y) / 2, across * x * y, 1 + 0 * x, -(across / 2 + window) * (x * x + y * y)]
     of_bars = [(2 * orientations).cos(), (2 * orientations).sin(), logsigmoid(contrasts), 1 + 0 * contrasts]
-    bars = (torch.stack(of_bars, 1) @ torch.stack(of_pixels)).exp_()
-    if generator is not None and noise:
-        bars += noise * torch.randn(bars.shape, generator=generator, device=generator.device).to(bars)
-    return bars.view(-1, 1, size, size)
+    return (torch.stack(of_bars, 1) @ torch.stack(of_pixels)).exp_().view(-1, 1, size, size)
 
 
 def _find_path(places: Tensor, cells: Tensor, n: int, sharpest: float, generator: torch.Generator) -> Tensor:

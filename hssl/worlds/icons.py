@@ -6,15 +6,17 @@ How a line becomes ink is left to `strokes`; pairs of patches on either side of 
 import json
 from functools import cache
 from importlib.resources import files
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hssl.checks import checked, one_of
+from hssl.checks import checked
 from hssl.worlds.strokes import BOX, WIDTH, distance_to, fill, polylines, resample, stroke
+
+Names = list[str] | tuple[str, ...]
 
 #: The icons of the pair that is drawn filled: the microphone and the camera, each of them also with "-off".
 GOOGLE = ("baseline-mic", "baseline-videocam")
@@ -26,7 +28,11 @@ ALWAYS_HELD_OUT = ("camera", "microphone", "video")  # what Google's pairs show
 
 
 class Slash(NamedTuple):
-    """A straight bar over an icon, units."""
+    """A straight bar over an icon, units.
+
+    >>> Slash(torch.tensor([3.0, 3.0]), torch.tensor([21.0, 21.0]), 2.0).width
+    2.0
+    """
 
     start: Tensor  #: shape (2,): upper left
     end: Tensor  #: shape (2,): lower right
@@ -34,23 +40,24 @@ class Slash(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """What an icon with a slash is made of, pixel by pixel."""
+    """What an icon with a slash is made of, pixel by pixel.
 
-    ink: Tensor  #: shape (size, size): the whole drawing, in [0, 1]
-    slash: Tensor  #: shape (size, size): the slash alone
-    elements: Tensor  #: shape (k, size, size): each element of the icon without its slash, whole
-    halves: Tensor  #: shape (2, size, size): what is seen of the icon on either side: below left, above right
+    >>> layers("eye", 32).owner.unique()
+    tensor([-1,  0,  1])
+    """
+
+    slash: Tensor  #: shape (size, size): the ink of the slash alone, in [0, 1]
+    rest: Tensor  #: shape (size, size): what is seen of the icon beside it, in [0, 1]
     owner: Tensor  #: shape (size, size), int64: the element that a pixel seen of the icon is of; −1 for all others
 
 
-def names(of: str = "tabler") -> list[str]:
-    """All icons of a set, "tabler" (outlines, drawn as strokes) or "google" (filled), in the order of the alphabet.
+def names() -> list[str]:
+    """All outlines, which are drawn as strokes, in the order of the alphabet; `GOOGLE` are others, and filled.
 
-    >>> len(names()), names("google")
-    (5166, ['baseline-mic', 'baseline-mic-off', 'baseline-videocam', 'baseline-videocam-off'])
+    >>> len(names()), "eye-off" in names()
+    (5166, True)
     """
-    one_of("of", of, _sets())
-    return list(_sets()[of])
+    return list(_sets()["tabler"])
 
 
 @cache
@@ -58,6 +65,9 @@ def pairs() -> tuple[str, ...]:
     """The outlines that also come with a slash, cleanly: `name + "-off"` is the icon with parts cut out, and one slash.
 
     One element of it is a slash, none of the icon itself; and 95 % of its other lines run where the icon's lines run.
+
+    >>> "eye" in pairs(), "eye-off" in pairs()
+    (True, False)
     """
     return tuple(filter(_is_clean, names()))
 
@@ -68,28 +78,38 @@ def held_out_pairs() -> tuple[str, ...]:
 
     A concept is the shortest name of a pair that begins an icon's name: "microphone" is that of "microphone-2-off".
     Every second one is held out, in the order of the alphabet, and those that Google's pairs show.
+
+    >>> set(held_out_pairs()) < set(pairs())
+    True
     """
-    return tuple(name for name in pairs() if _concept(name) in _held_out())
+    return tuple(filter(_is_held_out, pairs()))
 
 
 @cache
-def train_names(*, slashed: bool = False) -> tuple[str, ...]:
-    """The outlines of all concepts that are not held out; those with a slash ("-off") only if `slashed`.
+def train_names() -> tuple[str, ...]:
+    """The outlines of all concepts that are not held out, without those that have a slash ("-off").
 
     Nor is an outline among them that has all lines of a held-out one, whatever its name.
+
+    >>> "ear" in train_names(), set(train_names()) & set(held_out_pairs())
+    (True, set())
     """
-    return tuple(name for name in names() if is_for_training(name, slashed=slashed))
+    return tuple(filter(is_for_training, names()))
 
 
-def is_for_training(name: str, *, slashed: bool = False) -> bool:
-    """Whether `train_names` has an icon, without reading all others."""
-    if _concept(name) in _held_out() or (not slashed and "-off-" in f"{name}-"):
+def is_for_training(name: str) -> bool:
+    """Whether `train_names` has an icon, without reading all others.
+
+    >>> is_for_training("microphone-2")
+    False
+    """
+    if _is_held_out(name) or "-off-" in f"{name}-":
         return False
     return not any(lines <= _lines(name) for lines in map(_lines, held_out_pairs()))
 
 
 @checked
-def draw(which: str | list[str] | tuple[str, ...], size: int = 64) -> Float[Tensor, "n 1 {size} {size}"]:
+def draw(which: str | Names, size: int = 64) -> Float[Tensor, "n 1 {size} {size}"]:
     """Icons as ink on nothing, anti-aliased; strokes are 2 of 24 units wide, with round caps.
 
     Args:
@@ -106,29 +126,36 @@ def draw(which: str | list[str] | tuple[str, ...], size: int = 64) -> Float[Tens
     which = [which] if isinstance(which, str) else list(which)
     if not which:
         raise ValueError("which: wanted at least one name")
-    batches = [which[start : start + 256] for start in range(0, len(which), 256)]
-    ink = torch.cat([stroke([strokes(name) for name in batch], size) for batch in batches])
+    ink = stroke([strokes(name) for name in which], size)
     for picture, name in zip(ink, which, strict=True):
-        for group in fills(name):
+        for group in _fills(name):
             torch.maximum(picture, fill(group, size), out=picture)
     return ink[:, None]
 
 
 @cache
 def strokes(name: str) -> list[Tensor]:
-    """The lines of an icon, shape (points, 2) each, units."""
+    """The lines of an icon, shape (points, 2) each, units; none of one that is filled.
+
+    >>> [line.tolist() for line in strokes("minus")]
+    [[[5.0, 12.0], [19.0, 12.0]]]
+    """
     return [line for path in _paths(name) if not path.startswith("fill:") for line in polylines(path)]
 
 
 @cache
-def fills(name: str) -> list[list[Tensor]]:
+def _fills(name: str) -> list[list[Tensor]]:
     """The filled shapes of an icon: the closed lines of each, shape (points, 2), units."""
     return [polylines(path.removeprefix("fill:")) for path in _paths(name) if path.startswith("fill:")]
 
 
 def elements(name: str) -> list[Tensor]:
-    """What an icon is made of: its strokes, or the outlines of its filled shapes; shape (points, 2) each, units."""
-    return strokes(name) or [line for shape in fills(name) for line in shape]
+    """What an icon is made of: its strokes, or the outlines of its filled shapes; shape (points, 2) each, units.
+
+    >>> len(elements("eye")), len(elements("baseline-mic"))
+    (2, 2)
+    """
+    return strokes(name) or [line for shape in _fills(name) for line in shape]
 
 
 @cache
@@ -141,7 +168,7 @@ def slash(name: str) -> Slash:
     Slash(start=tensor([3., 3.]), end=tensor([21., 21.]), width=2.0)
     """
     if name not in GOOGLE:
-        (line,) = (line for line in strokes(_off(name)) if _is_slash(line))
+        (line,) = filter(_is_slash, strokes(_off(name)))
         return Slash(line[0], line[-1], WIDTH)
     size = 480
     added = (draw(_off(name), size) - draw(name, size))[0, 0] > 0.5
@@ -206,36 +233,50 @@ def layers(name: str, size: int = 64) -> Layers:
     Raises:
         ValueError: another name, or size not 8 to 1024.
 
-    >>> parts = layers("eye", 32)
-    >>> parts.elements.shape, parts.owner.unique().tolist()
-    (torch.Size([2, 32, 32]), [-1, 0, 1])
+    >>> layers("eye", 32).rest.shape
+    torch.Size([32, 32])
     """
     bar, parts, at = slash(name), elements(name), pixel_centres(size)
-    ink = draw(_off(name), size)[0, 0]
     if name in GOOGLE:
-        beside, along = across(at, bar)
+        (beside, along), ink = across(at, bar), draw(_off(name), size)[0, 0]
         within = torch.minimum(bar.width / 2 - beside.abs(), torch.minimum(along, (bar.end - bar.start).norm() - along))
         cover = torch.minimum((0.5 + within * size / BOX).clamp(0, 1), ink)
-        rest, apart = ink - cover, torch.stack([fill([part], size) for part in parts])
-        nearest = apart.argmax(0)
+        rest, nearest = ink - cover, torch.stack([fill([part], size) for part in parts]).argmax(0)
     else:
-        apart, cover = stroke([[part] for part in parts], size), stroke([[torch.stack(bar[:2])]], size)[0]
+        cover = stroke([[torch.stack(bar[:2])]], size)[0]
         rest = stroke([unslashed(name)], size)[0] * (1 - cover)
         nearest = torch.stack([distance_to(at.view(-1, 2), [part]) for part in parts]).argmin(0).view(size, size)
-    above = (across(at, bar)[0] > 0).float()
-    owner = torch.where((rest > 0.5) & (cover < 0.5), nearest, -1)
-    return Layers(ink, cover, apart, torch.stack([rest * (1 - above), rest * above]), owner)
+    return Layers(cover, rest, torch.where((rest > 0.5) & (cover < 0.5), nearest, -1))
 
 
 def unslashed(name: str) -> list[Tensor]:
-    """The strokes of an icon's "-off" variant but for its slash, or the outlines of its filled shapes."""
+    """The strokes of an icon's "-off" variant but for its slash, or the outlines of its filled shapes.
+
+    >>> len(unslashed("eye")), len(strokes("eye-off"))
+    (3, 4)
+    """
     return [line for line in elements(_off(name)) if name in GOOGLE or not _is_slash(line)]
 
 
 def pixel_centres(size: int) -> Tensor:
-    """Where pixels are, x and y in units, shape (size, size, 2)."""
+    """Where pixels are, x and y in units, shape (size, size, 2).
+
+    >>> pixel_centres(2)[0, 1].tolist()
+    [18.0, 6.0]
+    """
     at = (torch.arange(size) + 0.5) * BOX / size
     return torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
+
+
+def check_window(window: int, size: int) -> None:
+    """Raise a ValueError unless windows of an even number of pixels fit twice beside each other into a picture.
+
+    >>> check_window(11, 64)
+    Traceback (most recent call last):
+    ValueError: window: wanted an even number from 4 to 32 pixels, got 11
+    """
+    if window % 2 or not 4 <= window <= size // 2:
+        raise ValueError(f"window: wanted an even number from 4 to {size // 2} pixels, got {window}")
 
 
 @cache
@@ -264,15 +305,14 @@ def _is_slash(line: Tensor) -> bool:
 
 @cache
 def _is_clean(name: str) -> bool:
-    if f"{name}-off" not in _sets()["tabler"] or name not in _sets()["tabler"]:
+    if not {name, f"{name}-off"} <= _sets()["tabler"].keys():
         return False
     lines, off = strokes(name), strokes(f"{name}-off")
-    rest = [line for line in off if not _is_slash(line)]
-    if len(off) - len(rest) != 1 or not rest or any(map(_is_slash, lines)):
+    bars, rest = ([line for line in off if _is_slash(line) == wanted] for wanted in (True, False))
+    if len(bars) != 1 or not rest or any(map(_is_slash, lines)):
         return False
-    (bar,) = (line for line in off if _is_slash(line))
     points = torch.cat([resample(line, 0.25) for line in rest])
-    downwards = bool(((bar[-1] - bar[0]) > 0).all())
+    downwards = bool((bars[0][-1] > bars[0][0]).all())
     return downwards and (distance_to(points, lines) < SAME).float().mean().item() >= ALIKE
 
 
@@ -282,15 +322,12 @@ def _lines(name: str) -> frozenset[tuple[float, ...]]:
 
 
 @cache
-def _concepts() -> dict[str, None]:
-    return dict.fromkeys(name for name in pairs() if not any(name.startswith(f"{other}-") for other in pairs()))
+def _held_out() -> tuple[str, ...]:
+    """How the names begin of the icons of all concepts that are held out, a dash after each."""
+    longer = tuple(f"{name}-" for name in pairs())
+    concepts = [name for name in pairs() if not name.startswith(longer)]
+    return tuple(f"{concept}-" for concept in (*concepts[::2], *ALWAYS_HELD_OUT))
 
 
-@cache
-def _held_out() -> frozenset[str]:
-    return frozenset(list(_concepts())[::2]) | frozenset(ALWAYS_HELD_OUT)
-
-
-@cache
-def _concept(name: str) -> str:
-    return next((start for start in accumulate(name.split("-"), "{}-{}".format) if start in _concepts()), name)
+def _is_held_out(name: str) -> bool:
+    return f"{name}-".startswith(_held_out())

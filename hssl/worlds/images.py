@@ -71,11 +71,10 @@ def affine(
     torch.Size([2, 1, 8, 8])
     """
 
-    def amounts(most: float) -> Tensor:
-        return most * (2 * torch.rand(len(images), generator=generator, device=generator.device) - 1)
-
-    t, a, b, h = amounts(math.radians(rotation)), 1 + amounts(scale), 1 + amounts(scale), amounts(shear)
-    u, v = (amounts(shift * 2 / images.shape[-1]) for _ in range(2))
+    most = [math.radians(rotation), scale, scale, shear, *[shift * 2 / images.shape[-1]] * 2]
+    draws = 2 * torch.rand(6, len(images), generator=generator, device=generator.device) - 1
+    t, a, b, h, u, v = (way * draw for way, draw in zip(most, draws, strict=True))
+    a, b = 1 + a, 1 + b
     rows = [torch.stack(row, 1) for row in ((a * t.cos(), -b * t.sin() + h, u), (a * t.sin(), b * t.cos(), v))]
     field = torch.nn.functional.affine_grid(torch.stack(rows, 1).to(images), list(images.shape), align_corners=False)
     return torch.nn.functional.grid_sample(images, field, align_corners=False)
@@ -103,7 +102,11 @@ def inked(
 
 
 def draw_rows(n: int, of: int, generator: torch.Generator) -> Tensor:
-    """n of so many rows, shape (n,), int64: without replacement as long as there are enough, otherwise with."""
+    """n of so many rows, shape (n,), int64: without replacement as long as there are enough, otherwise with.
+
+    >>> draw_rows(3, 3, g).sort().values
+    tensor([0, 1, 2])
+    """
     if n <= of:
         return torch.randperm(of, generator=generator, device=generator.device)[:n].cpu()
     return torch.randint(of, (n,), generator=generator, device=generator.device).cpu()

@@ -5,9 +5,10 @@ Taught in: joint_incremental, "What the levels are good for".
 """
 
 import json
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,11 +23,14 @@ VENDORS = ("noto", "twemoji", "openmoji", "fluent")
 
 
 class Labelled(NamedTuple):
-    """Pictures with what they show; rows belong together."""
+    """Pictures with what they show; rows belong together.
+
+    >>> Labelled(*digits()).groups[:2]
+    ('digit', 'digit')
+    """
 
     pictures: Tensor  #: shape (n, channels, 32, 32), float32 in [0, 1]
     classes: Tensor  #: shape (n,), int64: the digit, or the concept
-    styles: Tensor  #: shape (n,), int64: the vendor, in the order of `VENDORS`; 0 for digits
     names: tuple[str, ...]  #: of the classes
     groups: tuple[str, ...]  #: what kind of thing each class is, "Food & Drink", say; "digit" for digits
 
@@ -106,9 +110,7 @@ def digits() -> Labelled:
     """
     sheet = _windows("digits", 28, "L")
     pictures = np.pad(sheet[:5000], ((0, 0), (2, 2), (2, 2)))[:, None]
-    classes = torch.arange(10).repeat(500)
-    styles = torch.zeros(5000, dtype=torch.int64)
-    return Labelled(_scaled(pictures), classes, styles, tuple("0123456789"), ("digit",) * 10)
+    return Labelled(_scaled(pictures), torch.arange(10).repeat(500), tuple("0123456789"), ("digit",) * 10)
 
 
 @checked
@@ -126,17 +128,11 @@ def emoji(*, held_out: bool | None = None) -> Labelled:
     >>> emoji(held_out=True).names[:3]
     ('2nd-place-medal', 'abacus', 'adhesive-bandage')
     """
-    groups = _concepts()
-    chosen = range(len(groups)) if held_out is None else range(int(held_out), len(groups), 2)
-    pictures = np.concatenate([_windows(vendor, 32, "RGB")[list(chosen)] for vendor in VENDORS])
-    names = tuple(groups)
-    return Labelled(
-        _scaled(pictures.transpose(0, 3, 1, 2)),
-        torch.arange(len(chosen)).repeat(len(VENDORS)),
-        torch.arange(len(VENDORS)).repeat_interleave(len(chosen)),
-        tuple(names[i] for i in chosen),
-        tuple(groups[names[i]] for i in chosen),
-    )
+    chosen = slice(int(held_out or 0), len(_concepts()), 1 if held_out is None else 2)
+    names, groups = (tuple(of)[chosen] for of in (_concepts(), _concepts().values()))
+    pictures = np.concatenate([_windows(vendor, 32, "RGB")[chosen] for vendor in VENDORS])
+    classes = torch.arange(len(names)).repeat(len(VENDORS))
+    return Labelled(_scaled(pictures.transpose(0, 3, 1, 2)), classes, names, groups)
 
 
 def _scaled(pictures: np.ndarray) -> Tensor:
@@ -145,28 +141,31 @@ def _scaled(pictures: np.ndarray) -> Tensor:
 
 @cache
 def _concepts() -> dict[str, str]:
-    try:
-        return json.loads((_folder() / "emoji.json").read_text())
-    except ValueError as error:
-        raise ValueError(f"{_folder() / 'emoji.json'}: damaged; install the package anew") from error
+    return _read("emoji.json", json.load)
 
 
 @cache
 def _windows(name: str, edge: int, mode: str) -> np.ndarray:
     """All pictures of a sheet in reading order, shape (n, edge, edge) or (n, edge, edge, 3), uint8."""
-    path = _folder() / f"{name}.png"
-    try:
-        with path.open("rb") as file:
-            sheet = np.array(Image.open(file).convert(mode))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: missing; install the package anew") from None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{path}: damaged; install the package anew") from error
+    sheet = _read(f"{name}.png", lambda file: np.array(Image.open(file).convert(mode)))
     (height, width, *channels), wanted = sheet.shape, 5000 if name == "digits" else len(_concepts())
     rows, cols = height // edge, width // edge
     if rows * cols < wanted:
-        raise ValueError(f"{path}: wanted {wanted} pictures, found {rows * cols}; install the package anew")
+        raise ValueError(
+            f"{_folder() / name}.png: wanted {wanted} pictures, found {rows * cols}; install the package anew"
+        )
     return sheet.reshape(rows, edge, cols, edge, *channels).swapaxes(1, 2).reshape(-1, edge, edge, *channels)
+
+
+def _read(name: str, parse: Callable[[IO[bytes]], Any]) -> Any:
+    path = _folder() / name
+    try:
+        with path.open("rb") as file:
+            return parse(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: missing; install the package anew") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: damaged; install the package anew") from error
 
 
 def _folder():

@@ -1,11 +1,11 @@
-"""Real photographs, each with its author and licence, the edges in them, and neighbouring windows of them as a world.
+"""Real photographs, the edges in them, and neighbouring windows of them as a world.
 
+Their authors and licences are in photographs/ATTRIBUTION.json beside this file, and in scikit-learn's own note.
 Other pairs of patches are left to `patches` and `pairing`; contours whose law is known, to `contours`.
 """
 
 import json
 import math
-import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -29,7 +29,11 @@ LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
 class EdgeElements(NamedTuple):
-    """Short pieces of edges; rows belong together."""
+    """Short pieces of edges; rows belong together.
+
+    >>> edge_elements(grey(load("china", 64)), 1.0, 9, g).places.shape
+    torch.Size([9, 2])
+    """
 
     places: Tensor  #: shape (m, 2), x and y, pixels from the upper left corner, between pixels
     orientations: Tensor  #: shape (m,), radians in [0, π), of the edge: 0 is level, and y points downwards
@@ -100,7 +104,10 @@ def names() -> list[str]:
     >>> len(names()), names()[-1]
     (11, 'wine')
     """
-    return _all_names()
+    return sorted([*_credits(), *SAMPLES])
+
+
+_all_names = names  # where `names` is an argument
 
 
 @checked
@@ -140,19 +147,6 @@ def grey(photograph: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 1 h
     return (photograph * photograph.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
-def attribution(name: str) -> str:
-    """Who made a photograph, under what licence it is here, and what was changed, in a line.
-
-    >>> attribution("seeding")[:49]
-    '"seeding", Clemens Engelhardt, 2018. CC0-1.0, fro'
-    """
-    one_of("name", name, names())
-    if name in SAMPLES:
-        return _sample_attribution(name)
-    credit = _credits()[name]
-    return '"{title}", {author}, {year}. {licence}, from {source}; {changes}.'.format(**credit)
-
-
 @checked
 def edge_elements(
     image: Float[Tensor, "1 h w"], sigma: Positive, count: Count, generator: torch.Generator, *, least: Positive = 0.05
@@ -179,15 +173,20 @@ def edge_elements(
     >>> found.places[:, 0].unique(), found.orientations.mul(2 / torch.pi).unique(), found.contrasts.sign().unique()
     (tensor([20.]), tensor([1.]), tensor([-1.]))
     """
-    _check_image(image, sigma)
+    rim = math.ceil(3 * sigma)
+    if not ((image >= 0) & (image <= 1)).all():
+        raise ValueError("image: wanted values in [0, 1]")
+    if not 0.5 <= sigma <= 20:
+        raise ValueError(f"sigma: wanted 0.5 to 20 pixels, got {sigma}")
+    if min(image.shape[1:]) <= 2 * rim:
+        raise ValueError(f"image: wanted edges of more than {2 * rim} pixels for that sigma")
     pixels = image[0].double().cpu().numpy()
     orders: tuple[Any, ...] = ((1, 0), (0, 1))  # of the derivatives, along y and x
     dy, dx = (gaussian_filter(pixels, sigma, order=order) for order in orders)
     steep = np.hypot(dx, dy) * sigma * math.sqrt(2 * math.pi)  # height of an ideal step
-    places, steepest = _ridge(steep, dx, dy, math.ceil(3 * sigma))
-    kept = steepest >= least
-    places, steepest = places[kept], steepest[kept]
-    order = torch.randperm(len(places), generator=generator, device=generator.device).tolist()
+    places, steepest = _ridge(steep, dx, dy, rim)
+    kept = (steepest >= least).nonzero()[0]
+    order = kept[torch.randperm(len(kept), generator=generator, device=generator.device).cpu()]
     chosen = _apart(places, order, 2 * sigma, count)
     places, steepest = places[chosen], steepest[chosen]
     gx, gy = (map_coordinates(slope, places.T[::-1], order=1) for slope in (dx, dy))
@@ -212,10 +211,8 @@ def _ridge(steep: np.ndarray, dx: np.ndarray, dy: np.ndarray, rim: int) -> tuple
     return places, here - (before - after) * shift / 4
 
 
-def _apart(places: np.ndarray, order: list[int], distance: float, count: int) -> list[int]:
+def _apart(places: np.ndarray, order: np.ndarray, distance: float, count: int) -> list[int]:
     """Indices in this order, each left out that lies within the distance of an earlier one, at most so many."""
-    if not order:
-        return []
     tree, taken, chosen = KDTree(places), np.zeros(len(places), bool), []
     for index in order:
         if not taken[index]:
@@ -235,28 +232,7 @@ def _credits() -> dict[str, dict[str, str]]:
     return json.loads((_folder() / "ATTRIBUTION.json").read_text(encoding="utf-8"))
 
 
-def _all_names() -> list[str]:
-    return sorted([*_credits(), *SAMPLES])
-
-
 @cache
 def _samples() -> dict[str, np.ndarray]:
     bunch = load_sample_images()
     return {Path(path).stem: image for path, image in zip(bunch.filenames, bunch.images, strict=True)}
-
-
-def _sample_attribution(name: str) -> str:
-    """What scikit-learn's own note says of one of its two photographs."""
-    (note,) = (part for part in load_sample_images().DESCR.split("Image: ") if part.startswith(f"{name}.jpg"))
-    links = dict(re.findall(r"^\[(\d)\] (\S+)$", note, re.MULTILINE))
-    words = " ".join(line for line in note.split("\n") if line and not line.startswith("["))
-    return re.sub(r"\[(\d)\]", lambda match: f"({links[match[1]]})", words)
-
-
-def _check_image(image: Tensor, sigma: float) -> None:
-    if not ((image >= 0) & (image <= 1)).all():
-        raise ValueError("image: wanted values in [0, 1]")
-    if not 0.5 <= sigma <= 20:
-        raise ValueError(f"sigma: wanted 0.5 to 20 pixels, got {sigma}")
-    if min(image.shape[1:]) <= 2 * math.ceil(3 * sigma):
-        raise ValueError(f"image: wanted edges of more than {2 * math.ceil(3 * sigma)} pixels for that sigma")

@@ -4,6 +4,7 @@ All patches are cut from images whose slash hides what is beneath it and is then
 probable a pair is, is left to `encoders`; icons and their slashes are those of `icons`. Taught in: icons, "Controls".
 """
 
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -11,21 +12,12 @@ import torch
 from jaxtyping import Bool
 from scipy.ndimage import label
 from torch import Tensor
+from torch.nn.functional import pad
 
 from hssl.checks import Count, checked, one_of
-from hssl.pairs import Pairs, View
-from hssl.patches import cut as cut_windows
-from hssl.worlds.icons import (
-    GOOGLE,
-    across,
-    elements,
-    gaps,
-    held_out_pairs,
-    layers,
-    pixel_centres,
-    slash,
-    unslashed,
-)
+from hssl.pairs import Pairs
+from hssl.worlds import icons
+from hssl.worlds.icons import GOOGLE, Names, across, pixel_centres, slash, unslashed
 from hssl.worlds.strokes import BOX, distance_to, fill, resample, stroke
 
 CONTROLS = ("offset_half", "from_two_icons", "rotated_half", "mirrored_half")  # the seldom found first
@@ -41,14 +33,22 @@ TRIES = 40  # places along a stroke that are tried for a cut, and ends of other 
 
 
 class Cut(NamedTuple):
-    """A stroke that a slash cuts: points on it every tenth of a unit, from the gap outwards, in units."""
+    """A stroke that a slash cuts: points on it every tenth of a unit, from the gap outwards, in units.
+
+    >>> cuts("bell")[0].below.shape
+    torch.Size([35, 2])
+    """
 
     below: Tensor  #: shape (k, 2): below the slash
     above: Tensor  #: shape (l, 2)
 
 
 class Patches(NamedTuple):
-    """Pairs of patches; rows belong together, also those of the controls."""
+    """Pairs of patches; rows belong together, also those of the controls.
+
+    >>> across_slash(["bell"], g, controls=())["same"].centres.shape[1:]
+    torch.Size([2, 2])
+    """
 
     first: Tensor  #: shape (m, 1, window, window), ink in [0, 1]
     second: Tensor  #: same shape
@@ -58,6 +58,14 @@ class Patches(NamedTuple):
     slashes: Tensor  #: shape (m, 1, size, size): the ink of the slash
     bend: Tensor  #: shape (m,), degrees that the true stroke turns from the first centre to the second; 0 is straight
     icons: list[str]  #: of the first; a name may come more than once
+
+    def pairs(self) -> Pairs:
+        """They as a finite world, with what is true of them: "bend" and "offset".
+
+        >>> sorted(across_slash(["bell"], g, controls=())["same"].pairs().sample(1, g).truth)
+        ['bend', 'offset']
+        """
+        return Pairs(self.first, self.second, {"bend": self.bend, "offset": self.offset})
 
 
 def cuts(name: str) -> list[Cut]:
@@ -71,69 +79,18 @@ def cuts(name: str) -> list[Cut]:
     tensor(True)
     """
     bar, rest, found = slash(name), unslashed(name), []
-    for line in elements(name):
+    for line in icons.elements(name):
         points = resample(line, STEP)
         beside, _ = across(points, bar)
         shown = (distance_to(points, rest) < NEAR) & (beside.abs() > bar.width / 2 + NEAR)
         sides = shown.long() * (1 + (beside > 0).long())
-        found += gaps(points, sides, torch.equal(line[0], line[-1]), step=STEP, reach=POINTS_FOLLOWED)
+        found += icons.gaps(points, sides, torch.equal(line[0], line[-1]), step=STEP, reach=POINTS_FOLLOWED)
     return [Cut(below, above) for below, above in found]
-
-
-class SlashedIcons:
-    """Pairs of patches that one stroke joins beneath a real slash, as a finite world: shape (n, 1, window, window).
-
-    Truth: "bend", degrees that the stroke turns between the two, and "offset", x and y from the first to the second,
-    pixels.
-
-    Args:
-        names: of icons, as in `across_slash`; None means every fourth one of `icons.held_out_pairs()`. Their pairs are
-            found once, here, which takes about 30 ms an icon.
-        size, window: as in `across_slash`.
-        views: of both members, as in `images.Images`; none unless you say otherwise.
-        generator: chooses among places along a stroke; None means a fresh generator with seed 0.
-    Raises:
-        ValueError: as `across_slash`.
-
-    >>> world = SlashedIcons(["bell", "eye"])
-    >>> pairs = world.sample(2, g)
-    >>> pairs.first.shape, {name: tuple(of.shape) for name, of in pairs.truth.items()}
-    (torch.Size([2, 1, 12, 12]), {'bend': (2,), 'offset': (2, 2)})
-    """
-
-    @checked
-    def __init__(
-        self,
-        names: list[str] | tuple[str, ...] | None = None,
-        *,
-        size: Count = 64,
-        window: Count = 12,
-        views: View | None = None,
-        generator: torch.Generator | None = None,
-    ):
-        chosen = held_out_pairs()[::4] if names is None else names
-        generator = generator or torch.Generator().manual_seed(0)
-        same = across_slash(chosen, generator, size=size, window=window, controls=())["same"]
-        self.pairs = Pairs(same.first, same.second, {"bend": same.bend, "offset": same.offset})
-        self.views = views
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    @checked
-    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
-        """n of the pairs, drawn without replacement: at most `len(world)`."""
-        return self.pairs.sample(n, generator).viewed(self.views, generator)
 
 
 @checked
 def across_slash(
-    names: list[str] | tuple[str, ...],
-    generator: torch.Generator,
-    *,
-    size: Count = 64,
-    window: Count = 12,
-    controls: tuple[str, ...] = CONTROLS,
+    names: Names, generator: torch.Generator, *, size: Count = 64, window: Count = 12, controls: Names = CONTROLS
 ) -> dict[str, Patches]:
     """Pairs of patches that one stroke joins beneath a slash, and controls matched to them row by row.
 
@@ -165,17 +122,18 @@ def across_slash(
     >>> list(found), found["same"].first.shape[1:]
     (['same', 'mirrored_half'], torch.Size([1, 12, 12]))
     """
-    _check(names, size, window)
+    if len({name in GOOGLE for name in names}) > 1:
+        raise ValueError("names: wanted outlines or filled icons, not both at once")
+    icons.check_window(window, size)
     for control in controls:
         one_of("controls", control, CONTROLS)
-    icons, rows = [_Icon(name, size) for name in names], []
-    ends = [_ends(icons, side, window) for side in (0, 1)] if "from_two_icons" in controls else [None, None]
-    for icon in icons:
+    drawn, rows = [_Icon(name, size) for name in names], []
+    ends = [_ends(drawn if "from_two_icons" in controls else [], side, window) for side in (0, 1)]
+    for icon in drawn:
         for cut in icon.cuts:
             sides = _shuffled(torch.arange(2), generator).tolist()
             found = (_Row(icon, cut, side, window, ends[side], generator).draw(controls) for side in sides)
-            row = next(filter(None, found), None)
-            rows += [row] if row else []
+            rows += islice(filter(None, found), 1)
     if not rows:
         raise ValueError("names: no cut was found for which all controls could be matched")
     return {kind: _stack([row[kind] for row in rows]) for kind in ("same", *controls)}
@@ -191,11 +149,8 @@ def connected(patches: Patches, *, with_slash: bool = False) -> Bool[Tensor, " m
     >>> connected(across_slash(["bell"], g, controls=())["same"]).any()
     tensor(False)
     """
-    found = []
-    for picture, bar, centres in zip(patches.pictures, patches.slashes, patches.centres, strict=True):
-        ink = torch.maximum(picture, bar) if with_slash else picture
-        found.append(_are_connected(ink[0], centres))
-    return torch.tensor(found)
+    inks = torch.maximum(patches.pictures, patches.slashes) if with_slash else patches.pictures
+    return torch.tensor([_are_connected(ink[0], at) for ink, at in zip(inks, patches.centres, strict=True)])
 
 
 class _Icon:
@@ -204,18 +159,17 @@ class _Icon:
     def __init__(self, name: str, size: int):
         self.name, self.size, self.bar, self.cuts = name, size, slash(name), cuts(name)
         self.first_word = name.removeprefix("baseline-").split("-")[0]
-        parts = layers(name, size)
-        self.cover = parts.slash
-        self.rest = parts.halves.sum(0) if name in GOOGLE else stroke([unslashed(name)], size)[0]
+        self.cover, rest, _ = icons.layers(name, size)
+        self.rest = rest if name in GOOGLE else stroke([unslashed(name)], size)[0]
         beside, _ = across(pixel_centres(size), self.bar)
         self.seen = (1 - self.cover) * torch.stack([beside < 0, beside > 0])  # of each side, what the slash leaves free
 
-    def has_slash_of(self, other) -> bool:
-        return torch.equal(self.bar.end, other.bar.end)
-
-    def moved(self, about: Tensor, ways: list[Tensor]) -> Tensor:
-        """The icon without its slash, moved by 2 × 2 matrices about a point in units, shape (ways, size, size)."""
-        bar = torch.stack([1.05 * self.bar.start - 0.05 * self.bar.end, 1.05 * self.bar.end - 0.05 * self.bar.start])
+    def moved(self, about: Tensor, kind: str) -> Tensor:
+        """The icon without its slash, turned or mirrored about a point in units, shape (ways, size, size)."""
+        start, run = self.bar.start, self.bar.end - self.bar.start
+        mirror = torch.eye(2) - 2 * torch.outer(run / run.norm(), run / run.norm())
+        ways = {"rotated_half": [TURN, TURN.T], "mirrored_half": [mirror]}[kind]
+        bar = torch.stack([1.05 * start - 0.05 * self.bar.end, 1.05 * self.bar.end - 0.05 * start])
         moved = [[(line - about) @ way + about for line in [bar, *unslashed(self.name)]] for way in ways]
         if self.name not in GOOGLE:
             return stroke([lines for _, *lines in moved], self.size)
@@ -223,100 +177,84 @@ class _Icon:
         return torch.stack([fill(lines, self.size) for _, *lines in moved]) * (1 - hidden)
 
 
-class _Ends(NamedTuple):
-    """All windows on strokes that a slash cuts, on one side of it."""
-
-    corners: Tensor  # shape (n, 2): upper left, pixels
-    patches: Tensor  # shape (n, window, window)
-    owners: list[_Icon]  # n of them
-
-
-def _ends(icons: list[_Icon], side: int, window: int) -> _Ends:
+def _ends(drawn: list[_Icon], side: int, window: int) -> tuple[Tensor, Tensor, list[_Icon]]:
+    """All windows on strokes that a slash cuts, on one side of it: upper left corners, patches, and whose they are."""
     corners, patches, owners = [torch.zeros(0, 2, dtype=torch.int64)], [torch.zeros(0, window, window)], []
-    for icon in (icon for icon in icons if icon.cuts):
-        own = torch.cat([_corners(cut[side], window, icon.size) for cut in icon.cuts])
+    for icon in drawn:
+        points = torch.cat([torch.zeros(0, 2), *(cut[side] for cut in icon.cuts)])
+        own = _corners(points, window, icon.size)
         own = own[((own >= 0) & (own <= icon.size - window)).all(1)]
-        if len(own):
-            rows = torch.zeros(len(own), dtype=torch.int64)
-            patches.append(cut_windows((icon.rest * icon.seen[side])[None, None], rows, own.flip(1), window)[:, 0])
-            corners.append(own)
-            owners += [icon] * len(own)
-    return _Ends(torch.cat(corners), torch.cat(patches), owners)
+        windows = (icon.rest * icon.seen[side]).unfold(0, window, 1).unfold(1, window, 1)
+        corners.append(own)
+        patches.append(windows[own[:, 1], own[:, 0]])
+        owners += [icon] * len(own)
+    return torch.cat(corners), torch.cat(patches), owners
 
 
 class _Row:
     """A true pair at a place along a cut that is drawn by lot, and its controls."""
 
-    def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, ends: _Ends | None, generator: torch.Generator):
+    def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, ends: tuple, generator: torch.Generator):
         self.icon, self.side, self.window = icon, side, window  # side 1: the second patch is above the slash
         self.ends, self.generator = ends, generator
         self.pixel = BOX / icon.size
-        points = (cut.below, cut.above) if side else (cut.above, cut.below)
-        self.corners = [_corners(side, window, icon.size) for side in points]
-        self.courses = [torch.atan2(*torch.gradient(side, dim=0)[0].T.flip(0)) for side in points]  # outwards
+        points = cut if side else cut[::-1]
+        self.corners = [_corners(of, window, icon.size) for of in points]
+        self.courses = [torch.atan2(*torch.gradient(of, dim=0)[0].T.flip(0)) for of in points]  # outwards
 
-    def draw(self, controls: tuple[str, ...]) -> dict[str, Patches] | None:
+    def draw(self, controls: Names) -> dict[str, Patches] | None:
         """None if there is no place where a true pair and all controls are found."""
         first, second = self.corners
         apart = (second[None] - first[:, None]).abs().amax(2)  # overlapping patches would share pixels
         for i, j in _shuffled((apart >= self.window).nonzero(), self.generator)[:TRIES].tolist():
             bend = (self.courses[1][j] - self.courses[0][i] - torch.pi).rad2deg()
             self.bend = ((bend + 180) % 360 - 180).abs()
-            true = self._pair(first[i], second[j], self.icon.rest[None])
-            if true and (found := self._controls(controls, true, first[i], second[j])) is not None:
+            true, found = self._pair(first[i], second[j], self.icon.rest[None]), {}
+            for kind in filter(controls.__contains__, CONTROLS):
+                if true and all(found.values()):
+                    found[kind] = self._control(kind, true, first[i], second[j])
+            if true and all(found.values()):
                 return {"same": true} | found
         return None
 
-    def _controls(self, kinds: tuple[str, ...], true: Patches, a: Tensor, b: Tensor) -> dict[str, Patches] | None:
-        found = {}
-        for kind in filter(kinds.__contains__, CONTROLS):
-            control = getattr(self, f"_{kind}")(true, a, b)
-            if control is None:
-                return None
-            found[kind] = control
-        return found
+    def _control(self, kind: str, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+        if kind == "from_two_icons":
+            return self._from_two_icons(true, a, b)
+        if kind == "offset_half":
+            return self._offset_half(true, a, b)
+        return self._pair(a, b, self.icon.moved((b + self.window / 2) * self.pixel, kind), true)
 
     def _from_two_icons(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
-        if self.ends is None:
-            return None
         corners, patches, owners = self.ends
         near = self._fitting(corners, a, b).nonzero()[:, 0]
         near = near[self._beside(true, patches[near], corners[near] - a)]
         for k in _shuffled(near, self.generator)[:TRIES].tolist():
-            unrelated = owners[k].first_word != self.icon.first_word and owners[k].has_slash_of(self.icon)
-            if unrelated and (found := self._pair(a, corners[k], owners[k].rest[None], true)):
+            other = owners[k]
+            fits = other.first_word != self.icon.first_word and torch.equal(other.bar.end, self.icon.bar.end)
+            if fits and (found := self._pair(a, corners[k], other.rest[None], true)):
                 return found
         return None
 
-    def _rotated_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
-        return self._moved(true, a, b, [TURN, TURN.T])
-
-    def _mirrored_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
-        along = (self.icon.bar.end - self.icon.bar.start) / (self.icon.bar.end - self.icon.bar.start).norm()
-        return self._moved(true, a, b, [torch.eye(2) - 2 * torch.outer(along, along)])
-
-    def _moved(self, true: Patches, a: Tensor, b: Tensor, ways: list[Tensor]) -> Patches | None:
-        return self._pair(a, b, self.icon.moved((b + self.window / 2) * self.pixel, ways), true)
+    def _offset_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+        steps, found = round(SHIFT / self.pixel), []
+        for shift in (steps, -steps):
+            drawing = pad(self.icon.rest, (shift, -shift) * 2)[None]  # to the right and down
+            moved = torch.unique(self.corners[1] + shift, dim=0)
+            found += [self._pair(a, corner, drawing, true) for corner in moved[self._fitting(moved, a, b)]]
+        return min(filter(None, found), key=lambda pair: (pair.second.sum() - true.second.sum()).abs(), default=None)
 
     def _beside(self, true: Patches, seconds: Tensor, offset: Tensor) -> Tensor:
         """Which second patches have the true one's ink, and are unlike it if they lie where it lies; shape (n,)."""
         elsewhere = ((offset - true.offset).abs() * self.pixel > BESIDE).any(-1)
         inked = (seconds.sum((1, 2)) / true.second.sum() - 1).abs() <= INK
-        return inked & (elsewhere | (_correlation(seconds, true.second) < ALIKE))
+        x, y = (each.flatten(1) - each.mean((1, 2))[:, None] for each in (seconds, true.second))
+        correlation = (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp_min(1e-6)
+        return inked & (elsewhere | (correlation < ALIKE))
 
     def _fitting(self, corners: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Which corners lie as far from a as b does, to half a pixel, with windows that do not overlap; shape (n,)."""
-        distance = (b - a).float().norm()
-        near = ((corners - a).float().norm(dim=1) - distance).abs() <= 0.5
+        near = ((corners - a).float().norm(dim=1) - (b - a).float().norm()).abs() <= 0.5
         return near & ((corners - a).abs().amax(1) >= self.window)
-
-    def _offset_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
-        steps, found = round(SHIFT / self.pixel), []
-        for shift in (steps, -steps):
-            drawing = _shifted(self.icon.rest, shift)[None]
-            moved = torch.unique(self.corners[1] + shift, dim=0)
-            found += [self._pair(a, corner, drawing, true) for corner in moved[self._fitting(moved, a, b)]]
-        return min(filter(None, found), key=lambda pair: (pair.second.sum() - true.second.sum()).abs(), default=None)
 
     def _pair(self, a: Tensor, b: Tensor, drawings: Tensor, true: Patches | None = None) -> Patches | None:
         """Windows with upper left corners at a and b, the second one from one of the drawings.
@@ -333,7 +271,7 @@ class _Row:
         if true is not None:
             good &= self._beside(true, seconds, b - a)
         first = self.icon.rest * self.icon.seen[1 - self.side]
-        for k in _shuffled(good.nonzero()[:, 0], self.generator).tolist() if good.any() else []:
+        for k in _shuffled(good.nonzero()[:, 0], self.generator).tolist():
             picture = first + drawings[k] * self.icon.seen[self.side]
             if not _are_connected(torch.maximum(picture, self.icon.cover), centres):
                 of = picture[None], self.icon.cover[None], self.bend, [self.icon.name]
@@ -346,25 +284,12 @@ def _corners(points: Tensor, window: int, size: int) -> Tensor:
     return (points * size / BOX - window / 2).round().long()
 
 
-def _correlation(patches: Tensor, other: Tensor) -> Tensor:
-    x, y = (each.flatten(1) - each.mean((1, 2))[:, None] for each in (patches, other))
-    return (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp_min(1e-6)
-
-
 def _are_connected(ink: Tensor, centres: Tensor) -> bool:
     """Whether one component of ink has pixels at both centres; a centre is the corner between four pixels."""
     parts = np.zeros(ink.shape, np.int32)
     label((ink > 0.5).numpy(), np.ones((3, 3)), parts)
     one, two = (set(parts[y - 1 : y + 1, x - 1 : x + 1].flatten()) - {0} for x, y in centres.long().tolist())
     return bool(one & two)
-
-
-def _shifted(picture: Tensor, steps: int) -> Tensor:
-    """A picture moved by as many pixels to the right and down, nothing coming in from outside."""
-    moved, kept = torch.zeros_like(picture), len(picture) - abs(steps)
-    to, of = (slice(max(k, 0), max(k, 0) + kept) for k in (steps, -steps))
-    moved[to, to] = picture[of, of]
-    return moved
 
 
 def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -374,10 +299,3 @@ def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
 def _stack(pairs: list[Patches]) -> Patches:
     *tensors, names = zip(*pairs, strict=True)
     return Patches._make([*map(torch.stack, tensors), [name for own in names for name in own]])
-
-
-def _check(names, size: int, window: int) -> None:
-    if len({name in GOOGLE for name in names}) > 1:
-        raise ValueError("names: wanted outlines or filled icons, not both at once")
-    if window % 2 or not 4 <= window <= size // 2:
-        raise ValueError(f"window: wanted an even number from 4 to {size // 2} pixels, got {window}")

@@ -18,6 +18,7 @@ BOX = 24.0  #: edge of a drawing, units
 WIDTH = 2.0  #: of a stroke, units
 TOLERANCE = 0.01  # of a polyline to its curve, units
 LONGEST = 1.5  # units; longer segments are cut, so that each touches few pixels
+BATCH = 256  # images that are drawn at a time, for the memory that they need
 
 
 def polylines(path: str) -> list[Tensor]:
@@ -67,15 +68,15 @@ def stroke(
     Returns:
         Share of each pixel that is covered, from the distance of its centre to the line, shape (groups, size, size).
     Raises:
-        ValueError: a polyline that is no line, size not 8 to 1024, or width not above 0 and at most 24.
+        ValueError: a polyline that is no line, size not 8 to 1024, or width not above 0.
 
     >>> ink = stroke([polylines("M4 12h16"), []], 24)
     >>> ink[:, 11, 12].tolist(), round(ink[0].sum().item())
     ([1.0, 0.0], 35)
     """
     _check(groups, size)
-    if width > BOX:
-        raise ValueError(f"width: wanted at most {BOX} units, got {width}")
+    if len(groups) > BATCH:
+        return torch.cat([stroke(groups[k : k + BATCH], size, width=width) for k in range(0, len(groups), BATCH)])
     pixel = BOX / size
     start, end, owner = _segments(groups)
     block = math.ceil((LONGEST + width) / pixel + 1) + 1  # pixels that a segment may touch, along either axis
@@ -102,8 +103,7 @@ def fill(group: list[Tensor], size: Count, *, supersampling: Count = 4) -> Float
     """
     _check([group], size)
     fine = size * supersampling
-    closed = [torch.cat([points, points[:1]]) for points in group]
-    a, b = (torch.cat([points[k : len(points) - 1 + k] for points in closed]) / BOX * fine for k in (0, 1))
+    a, b = (of / BOX * fine for of in _ends([torch.cat([points, points[:1]]) for points in group]))
     row = torch.arange(fine) + 0.5
     turn = (a[:, 1:] <= row).int() - (b[:, 1:] <= row).int()  # 1 where an edge goes down through the row, −1 up
     edge, at = turn.nonzero().T
@@ -123,7 +123,7 @@ def distance_to(points: Tensor, lines: list[Tensor]) -> Tensor:
     """
     if not lines:
         return torch.full((len(points),), torch.inf)
-    start, end = (torch.cat([line[k : len(line) - 1 + k] for line in lines]) for k in (0, 1))
+    start, end = _ends(lines)
     x, y = (points[:, axis, None] - start[:, axis] for axis in (0, 1))  # (n, s)
     return _distance(x, y, *(end - start).T).amin(1)
 
@@ -151,17 +151,21 @@ def _curve(points: list[complex]) -> list[complex]:
 
 def _segments(groups: list[list[Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     """Starts, ends and group of all segments, none longer than LONGEST; shapes (s, 2), (s, 2), (s,)."""
-    lines = [(k, line) for k, group in enumerate(groups) for line in group]
-    if not lines:
-        return torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)
-    start, end = (torch.cat([line[k : len(line) - 1 + k] for _, line in lines]) for k in (0, 1))
-    owner = torch.tensor([k for k, _ in lines]).repeat_interleave(torch.tensor([len(line) - 1 for _, line in lines]))
+    start, end = _ends([line for group in groups for line in group])
+    counts = torch.tensor([sum(len(line) - 1 for line in group) for group in groups])
+    owner = torch.arange(len(groups)).repeat_interleave(counts)
     pieces = ((end - start).norm(dim=1) / LONGEST).ceil().clamp_min(1).long()
     which = torch.arange(len(pieces)).repeat_interleave(pieces)
     nth = torch.arange(len(which)) - (pieces.cumsum(0) - pieces)[which]
     along = ((end - start) / pieces[:, None])[which]
     first = start[which] + nth[:, None] * along
     return first, first + along, owner[which]
+
+
+def _ends(lines: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Starts and ends of all segments of polylines, shape (s, 2) each."""
+    nothing = torch.zeros(0, 2)
+    return torch.cat([nothing, *(line[:-1] for line in lines)]), torch.cat([nothing, *(line[1:] for line in lines)])
 
 
 def _distance(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
