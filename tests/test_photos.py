@@ -11,7 +11,7 @@ from scipy.spatial.distance import pdist
 from scipy.special import ndtr
 
 from hssl.worlds import photos
-from hssl.worlds.photos import SAMPLES, Photographs, edge_elements, grey, load, names
+from hssl.worlds.photos import SAMPLES, Photographs, attribution, edge_elements, grey, load, names
 
 COPYRIGHT = """Format: 1.0
 Source: https://example.org/pictures
@@ -92,6 +92,15 @@ def test_photographs_load_whole_and_small(name):
     small = load(name, 64)
     assert max(small.shape[1:]) == 64
     torch.testing.assert_close(small.mean((1, 2)), whole.mean((1, 2)), atol=0.01, rtol=0)
+
+
+def test_who_made_them():
+    assert len(names()) == 11
+    said = attribution("seeding")
+    assert said.startswith('"seeding", Clemens Engelhardt, 2018. CC0-1.0, from ')
+    assert "made smaller" in said
+    assert "danielbuechele" in attribution("china")
+    assert "creativecommons.org/licenses/by/2.0" in attribution("flower")
 
 
 def test_grey():
@@ -189,6 +198,7 @@ def test_bad_pictures_are_named(image, settings, error, message):
     ("call", "error", "message"),
     [
         (lambda: load("nobody"), ValueError, "name: wanted one of aitzgorri"),
+        (lambda: attribution("nobody"), ValueError, "name: wanted one of aitzgorri"),
         (lambda: load("china", 4), ValueError, "size: wanted 16 to 640"),
         (lambda: load("china", 641), ValueError, "size: wanted 16 to 640"),
         (lambda: grey(torch.ones(1, 4, 4)), ValueError, r"photograph: wanted Float.*got f32\[1,4,4\]"),

@@ -6,6 +6,7 @@ Other pairs of patches are left to `patches` and `pairing`; contours whose law i
 
 import json
 import math
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -147,6 +148,19 @@ def grey(photograph: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 1 h
     return (photograph * photograph.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
+def attribution(name: str) -> str:
+    """Who made a photograph, under what licence it is here, and what was changed, in a line.
+
+    >>> attribution("seeding")[:49]
+    '"seeding", Clemens Engelhardt, 2018. CC0-1.0, fro'
+    """
+    one_of("name", name, names())
+    if name in SAMPLES:
+        return _sample_attribution(name)
+    credit = _credits()[name]
+    return '"{title}", {author}, {year}. {licence}, from {source}; {changes}.'.format(**credit)
+
+
 @checked
 def edge_elements(
     image: Float[Tensor, "1 h w"], sigma: Positive, count: Count, generator: torch.Generator, *, least: Positive = 0.05
@@ -236,3 +250,11 @@ def _credits() -> dict[str, dict[str, str]]:
 def _samples() -> dict[str, np.ndarray]:
     bunch = load_sample_images()
     return {Path(path).stem: image for path, image in zip(bunch.filenames, bunch.images, strict=True)}
+
+
+def _sample_attribution(name: str) -> str:
+    """What scikit-learn's own note says of one of its two photographs."""
+    (note,) = (part for part in load_sample_images().DESCR.split("Image: ") if part.startswith(f"{name}.jpg"))
+    links = dict(re.findall(r"^\[(\d)\] (\S+)$", note, re.MULTILINE))
+    words = " ".join(line for line in note.split("\n") if line and not line.startswith("["))
+    return re.sub(r"\[(\d)\]", lambda match: f"({links[match[1]]})", words)
