@@ -210,7 +210,7 @@ def _check_persistence(persistence: float) -> float:
 
 def _check(chain: Chain) -> None:
     for window in chain:
-        check_relations(window)
+        check_relations(*window)
     if chain.first.azimuth.shape != chain.second.azimuth.shape:
         shapes = " and ".join(str(tuple(window.azimuth.shape)) for window in chain)
         raise ValueError(f"chain: wanted windows of one shape, got {shapes}")
