@@ -162,7 +162,7 @@ def test_pairs_have_the_noise_and_the_jitter_of_their_world():
         (lambda: BarGrids(-1.0), "^tint: wanted a finite number ≥ 0"),
         (lambda: BarGrids(1.0, noise=math.inf), "^noise: wanted a finite number ≥ 0"),
         (lambda: BarGrids(1.0, jitter=math.nan), "^jitter: wanted a finite number ≥ 0"),
-        (lambda: BarGrids(1.0, "row"), "^scope: wanted one of patch, cell, picture; got 'row'"),
+        (lambda: BarGrids(1.0, "row"), "^scope: wanted one of patch, cell, picture, got 'row'"),
         (lambda: BarGrids(1.0).sample(0, seeded()), "^n: wanted a whole number ≥ 1"),
         (lambda: BarGrids(1.0).sample(1, 0), "^generator: wanted Generator, got 0"),
         (lambda: sample(1, 0.5, None), "^generator: wanted Generator, got None"),
@@ -247,7 +247,7 @@ def test_ceilings_without_and_with_overwhelming_jitter():
         ({"tint": math.nan}, "tint: wanted a finite number"),
         ({"jitter": math.inf}, "jitter: wanted a finite number"),
         ({"noise": -0.1}, "noise: wanted a finite number"),
-        ({"scope": "row"}, "scope: wanted one of patch, cell, picture; got 'row'"),
+        ({"scope": "row"}, "scope: wanted one of patch, cell, picture, got 'row'"),
     ],
 )
 def test_bad_pictures_are_named(change, message):
@@ -259,8 +259,8 @@ def test_bad_pictures_are_named(change, message):
     ("change", "message"),
     [
         ({"n": 0}, "n: wanted a whole number ≥ 1, got 0"),
-        ({"of": "row"}, "of: wanted one of patch, cell, picture; got 'row'"),
-        ({"target": "sign"}, "target: wanted one of scene, base; got 'sign'"),
+        ({"of": "row"}, "of: wanted one of patch, cell, picture, got 'row'"),
+        ({"target": "sign"}, "target: wanted one of scene, base, got 'sign'"),
         ({"jitter": 0.0}, "jitter: wanted a finite number > 0, got 0"),
         ({"jitter": -1.0}, "jitter: wanted a finite number"),
     ],
