@@ -142,8 +142,8 @@ def log_likelihood_ratio(chain: Chain, persistence: Persistence, *, contours: Co
     [True, False]
     """
     _check(chain)
-    ratio = _log_ratio(*(_readings(contours, window.azimuth) for window in chain), persistence)
-    return ratio.to(chain.first.azimuth.dtype)
+    first, second = (_readings(contours, window.azimuth) for window in chain)
+    return _log_ratio(first, second, persistence).to(chain.first.azimuth.dtype)
 
 
 @checked

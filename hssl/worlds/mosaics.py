@@ -54,7 +54,8 @@ class BarGrids:
     def __init__(
         self, tint: NonNegative, scope: Scope = "cell", *, jitter: NonNegative = 0.25, noise: NonNegative = 0.15
     ):
-        self.tint, self.scope, self.jitter, self.noise = tint, scope, jitter, noise
+        self.scope: Scope = scope
+        self.tint, self.jitter, self.noise = tint, jitter, noise
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
@@ -113,27 +114,19 @@ def sample(
 
 
 @checked
-def ceiling(
-    n: Count,
-    generator: torch.Generator,
-    *,
-    of: Scope = "cell",
-    target: Literal["scene", "base"] = "scene",
-    jitter: Positive = 0.25,
-) -> Tensor:
-    """Best accuracy of an answer from the orientations of the bars in one window, known exactly, but only up to π.
+def ceiling(n: Count, generator: torch.Generator, *, of: Scope = "cell", jitter: Positive = 0.25) -> Tensor:
+    """Best accuracy in naming the scene from the orientations of the bars in one window, known exactly up to π.
 
-    Mean over n images of what the exact posterior gives the likeliest answer: the standard error is at most
+    Mean over n images of what the exact posterior gives the likeliest scene: the standard error is at most
     0.5 / √n. Whoever sees pixels has less, as a bar's orientation is then not known exactly.
 
     Args:
         of: the window, whose position is known: "patch", "cell" or "picture".
-        target: what is asked for: the "scene", one of eight, or its "base", one of four.
         jitter: as in `sample`, but > 0.
     Returns:
         Accuracy by position of the window, shape (side, side), side = 4, 2 or 1, float64.
     Raises:
-        ArgumentError: n < 1, a jitter that is not > 0 and finite, or an unknown window or target.
+        ArgumentError: n < 1, a jitter that is not > 0 and finite, or an unknown window.
 
     >>> ceiling(100, g, of="picture").item() > 0.99
     True
@@ -145,10 +138,7 @@ def ceiling(
     log_density = (-(turned**2) / (2 * jitter**2)).logsumexp(0)
     side = SIDES[of]
     window = log_density.view(n, 2 * BASES, side, GRID // side, side, GRID // side).sum((3, 5))
-    posterior = window.softmax(1)
-    if target == "base":
-        posterior = posterior.view(n, BASES, 2, side, side).sum(2)
-    return posterior.amax(1).mean(0)
+    return window.softmax(1).amax(1).mean(0)
 
 
 def _draw(n: int, jitter: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -105,7 +105,7 @@ class Causal3DIdent(VisionDataset):
         labels, values = latents
         found = torch.empty(len(values), dtype=torch.int64)
         for k in labels.unique().tolist():
-            tree, rows = self.trees[k], (labels == k).nonzero()[:, 0]
+            tree, rows = self.trees[int(k)], (labels == k).nonzero()[:, 0]
             if but is not None and tree.n < 2:
                 raise ValueError(f"but: class {CLASSES[k]} has a single item, so that there is no other")
             near = torch.from_numpy(tree.query(values[rows].numpy(), k=min(2, tree.n))[1]).view(len(rows), -1)
