@@ -7,17 +7,7 @@ import torch
 from scipy.stats import gamma, kstest, multivariate_normal, norm, uniform, vonmises
 from sklearn.metrics import log_loss, roc_auc_score
 
-from hssl.worlds.contours import (
-    Contours,
-    Relations,
-    between,
-    cues,
-    features,
-    law,
-    log_likelihood_ratio,
-    sample_pairs,
-    swapped,
-)
+from hssl.worlds.contours import Contours, Relations, features, law, sample_pairs, swapped
 
 N = 200_000
 CUES = ("proximity", "azimuth", "cocircular", "luminance")
@@ -99,9 +89,9 @@ def test_samples_are_in_range_and_deterministic(same):
 
 def test_booleans_and_a_probability_mix_the_two():
     which = torch.arange(N) % 4 == 0
-    ratio = log_likelihood_ratio(sample_pairs(N, which, seeded()))
+    ratio = law.log_likelihood_ratio(sample_pairs(N, which, seeded()))
     assert ratio[which].mean() > 2 and ratio[~which].mean() < -5
-    mixed = log_likelihood_ratio(sample_pairs(N, 0.25, seeded()))
+    mixed = law.log_likelihood_ratio(sample_pairs(N, 0.25, seeded()))
     error = (ratio.var() / N).sqrt().item()
     assert mixed.mean().item() == pytest.approx(ratio.mean().item(), abs=6 * error)
 
@@ -123,16 +113,16 @@ def by_scipy(pairs):
 def test_cues_against_scipy(same, background):
     for pairs in (same, background):
         wanted = by_scipy(pairs)
-        for name, cue in cues(pairs).items():
+        for name, cue in law.cues(pairs).items():
             torch.testing.assert_close(cue, wanted[name], atol=1e-9, rtol=1e-9)
-        single = log_likelihood_ratio(Relations(*(field.float() for field in pairs)))
+        single = law.log_likelihood_ratio(Relations(*(field.float() for field in pairs)))
         assert single.dtype == torch.float32
         torch.testing.assert_close(single.double(), sum(wanted.values()), atol=1e-5, rtol=1e-6)
 
 
 def test_the_mean_ratio_in_the_background_is_one():
     """Within 4 standard errors: at 2,000,000 pairs below 0.004 for a cue alone, and 0.02 for all."""
-    found = cues(sample_pairs(2_000_000, False, seeded(2)))
+    found = law.cues(sample_pairs(2_000_000, False, seeded(2)))
     for ratio in (*found.values(), sum(found.values())):
         ratio = ratio.double().exp()
         error = (ratio.std() / math.sqrt(len(ratio))).item()
@@ -147,10 +137,10 @@ def information(ratio, label):
 def test_the_ideal_observer(same, background):
     """Known figures, from 400,000 other pairs: the tolerance is 4 standard errors, or the last digit given."""
     pairs = Relations(*(torch.cat(fields) for fields in zip(same, background, strict=True)))
-    label, ratio = torch.cat([torch.ones(N), torch.zeros(N)]), log_likelihood_ratio(pairs)
+    label, ratio = torch.cat([torch.ones(N), torch.zeros(N)]), law.log_likelihood_ratio(pairs)
     assert log_loss(label, torch.sigmoid(ratio)) == pytest.approx(0.180, abs=0.003)
     assert roc_auc_score(label, ratio) == pytest.approx(0.978, abs=0.001)
-    found = [information(cue, label) for cue in [*cues(pairs).values(), ratio]]
+    found = [information(cue, label) for cue in [*law.cues(pairs).values(), ratio]]
     assert found == pytest.approx([0.388, 0.289, 0.370, 0.084, 0.740], abs=0.004)
 
 
@@ -225,7 +215,7 @@ def elements(m=40, seed=4):
 
 def test_mirror_shift_and_rotation_change_nothing():
     places, orientations, contrasts = elements()
-    ratio = log_likelihood_ratio(between(places, orientations, contrasts))
+    ratio = law.log_likelihood_ratio(law.between(places, orientations, contrasts))
     cos, sin = math.cos(1.1), math.sin(1.1)
     rotation = torch.tensor([[cos, sin], [-sin, cos]], dtype=torch.float64)
     others = {
@@ -235,23 +225,23 @@ def test_mirror_shift_and_rotation_change_nothing():
     }
     apart = ~torch.eye(40, dtype=torch.bool)
     for moved in others.values():
-        torch.testing.assert_close(log_likelihood_ratio(between(*moved, contrasts))[apart], ratio[apart])
+        torch.testing.assert_close(law.log_likelihood_ratio(law.between(*moved, contrasts))[apart], ratio[apart])
 
 
 def test_only_the_azimuth_knows_which_element_is_first(same):
-    there, back = cues(same), cues(swapped(same))
+    there, back = law.cues(same), law.cues(swapped(same))
     for name in ("proximity", "cocircular", "luminance"):
         torch.testing.assert_close(back[name], there[name])
     bend_of_second = vonmises(8).pdf(same.azimuth - same.turn) + vonmises(8).pdf(same.azimuth - same.turn + math.pi)
     torch.testing.assert_close(back["azimuth"], torch.tensor(bend_of_second * math.pi).log())
     assert (back["azimuth"] - there["azimuth"]).square().mean().sqrt().item() == pytest.approx(0.94, abs=0.02)
     straight = same._replace(turn=2 * same.azimuth % math.pi)  # on a common circle there is no first
-    torch.testing.assert_close(log_likelihood_ratio(swapped(straight)), log_likelihood_ratio(straight))
+    torch.testing.assert_close(law.log_likelihood_ratio(swapped(straight)), law.log_likelihood_ratio(straight))
 
 
 def test_swapped_is_between_the_other_way_round():
     """But for the azimuth's front and back, which elements do not have."""
-    pairs, apart = between(*elements()), ~torch.eye(40, dtype=torch.bool)
+    pairs, apart = law.between(*elements()), ~torch.eye(40, dtype=torch.bool)
     for found, wanted in ((swapped(pairs), Relations(*(field.T for field in pairs))), (swapped(swapped(pairs)), pairs)):
         assert folded(found.azimuth - wanted.azimuth)[apart].abs().max() < 1e-12
         for name in ("distance", "turn", "contrast_1", "contrast_2"):
@@ -263,18 +253,18 @@ def test_between_gives_back_the_pairs_that_it_was_made_of():
     for i in range(50):
         d, azimuth, turn, c1, c2 = (field[i] for field in pairs)
         places = torch.stack([torch.zeros(2), d * torch.stack([(azimuth + 0.3).cos(), (azimuth + 0.3).sin()])])
-        found = between(places, torch.stack([0.0 * turn, turn]) + 0.3, torch.stack([c1, c2]))
+        found = law.between(places, torch.stack([0.0 * turn, turn]) + 0.3, torch.stack([c1, c2]))
         for field, wanted in zip(found, (d, azimuth, turn, c1, c2), strict=True):
             assert field[0, 1].item() == pytest.approx(wanted.item(), abs=1e-12)
 
 
 def test_between_near_itself_and_at_the_ends_of_the_range():
     places = torch.tensor([[0.0, 0.0], [0.1, 0.0], [-1.0, 0.0]])
-    pairs = between(places, torch.tensor([0.0, -1e-9, 1e-9]))
+    pairs = law.between(places, torch.tensor([0.0, -1e-9, 1e-9]))
     assert pairs.distance[0, 1] == 0.5 and (pairs.distance.diagonal() == 0.5).all()
     assert (pairs.azimuth.diagonal() == 0).all() and pairs.azimuth[0, 2].item() == pytest.approx(-math.pi)
     assert (pairs.turn >= 0).all() and (pairs.turn < math.pi).all() and not pairs.contrast_1.any()
-    assert log_likelihood_ratio(pairs).isfinite().all()
+    assert law.log_likelihood_ratio(pairs).isfinite().all()
 
 
 def test_features_say_it_all():
@@ -284,7 +274,7 @@ def test_features_say_it_all():
     torch.testing.assert_close(torch.atan2(y, x), pairs.azimuth)
     torch.testing.assert_close(torch.atan2(sin, cos) / 2 % math.pi, pairs.turn, atol=1e-5, rtol=0)
     assert torch.equal(c1, pairs.contrast_1) and torch.equal(c2, pairs.contrast_2)
-    assert features(between(*elements(5))).shape == (5, 5, 6)
+    assert features(law.between(*elements(5))).shape == (5, 5, 6)
 
 
 def test_another_law_is_as_exact():
@@ -345,7 +335,7 @@ def test_bad_draws_are_named(n, same, error, message):
         ("contrast_2", torch.full((3,), math.inf), ValueError),
     ],
 )
-@pytest.mark.parametrize("function", [log_likelihood_ratio, features])
+@pytest.mark.parametrize("function", [law.log_likelihood_ratio, features])
 def test_bad_pairs_are_named(function, name, value, error):
     with pytest.raises(error, match="distance" if name == "distance" else f"^{name}: "):
         function(sample_pairs(3, True, seeded())._replace(**{name: value}))
@@ -363,4 +353,4 @@ def test_bad_pairs_are_named(function, name, value, error):
 def test_bad_elements_are_named(name, value, error):
     good = {"places": torch.randn(3, 2), "orientations": torch.zeros(3), "contrasts": torch.zeros(3)}
     with pytest.raises(error, match=f"^{name}: "):
-        between(**{**good, name: value})
+        law.between(**{**good, name: value})

@@ -8,7 +8,7 @@ import torch
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from hssl.worlds.contours import between, log_likelihood_ratio
+from hssl.worlds.contours import law
 from hssl.worlds.figures import (
     BACKGROUND,
     PAIRINGS,
@@ -28,7 +28,7 @@ def seeded(seed=0):
 
 def links(elements):
     """The ratio from each element to the next, round to the first."""
-    ratio = log_likelihood_ratio(between(elements.places, elements.orientations))
+    ratio = law.log_likelihood_ratio(law.between(elements.places, elements.orientations))
     return torch.cat([ratio.diagonal(1), ratio[-1:, 0]])
 
 
@@ -46,7 +46,7 @@ def test_four_arms_and_their_three_pairings():
 
 def crossing(angle):
     arms = four_arms(angle)
-    ratio = log_likelihood_ratio(between(arms.places, arms.orientations))
+    ratio = law.log_likelihood_ratio(law.between(arms.places, arms.orientations))
     return torch.softmax(ratio[PAIRINGS[..., 0], PAIRINGS[..., 1]].sum(1), 0)
 
 
@@ -119,7 +119,7 @@ def test_a_snake_is_one_contour_in_a_background(snakes):
         turns = torch.atan2(steps[:, 1], steps[:, 0]).diff()
         assert turns.cos().min() > math.cos(0.7) - 1e-5
         sharpest = max(sharpest, turns.sin().abs().max().item())
-        pairs = between(elements.places, elements.orientations)
+        pairs = law.between(elements.places, elements.orientations)
         ends = (pairs.turn - 2 * pairs.azimuth)[[0, 8], [1, 7]]  # of both ends and their neighbours: on a circle
         assert ends.sin().abs().max() < 1e-5
     assert sharpest > math.sin(0.68)  # no path turns more sharply, and some nearly as much

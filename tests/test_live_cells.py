@@ -20,13 +20,15 @@ def test_both_chapters_with_a_widget_have_one():
 
 
 def test_the_continuation_is_trained_again_and_heard(monkeypatch):
+    from dataclasses import asdict
+
     import torch
 
     from hssl import losses
     from hssl.encoders import drawn_from
     from hssl.training import fit
     from hssl.widgets import Continuation
-    from hssl.worlds.contours import asdict, features, law, sample_pairs
+    from hssl.worlds.contours import features, law, sample_pairs
 
     def make_critic(generator):
         return drawn_from(

@@ -162,7 +162,7 @@ def test_pairs_have_the_noise_and_the_jitter_of_their_world():
         (lambda: BarGrids(-1.0), "^tint: wanted a finite number ≥ 0"),
         (lambda: BarGrids(1.0, noise=math.inf), "^noise: wanted a finite number ≥ 0"),
         (lambda: BarGrids(1.0, jitter=math.nan), "^jitter: wanted a finite number ≥ 0"),
-        (lambda: BarGrids(1.0, "row"), "^scope: wanted one of patch, cell, picture; got 'row'"),
+        (lambda: BarGrids(1.0, "row"), "^scope: wanted one of patch, cell, picture, got 'row'"),
         (lambda: BarGrids(1.0).sample(0, seeded()), "^n: wanted a whole number ≥ 1"),
         (lambda: BarGrids(1.0).sample(1, 0), "^generator: wanted Generator, got 0"),
         (lambda: sample(1, 0.5, None), "^generator: wanted Generator, got None"),
@@ -178,10 +178,9 @@ def test_bad_settings_are_named(make, message):
 def test_ceilings_of_a_patch_against_quadrature():
     angle, n = np.linspace(0, math.pi, 2001)[:-1], 20_000
     density = wrapped_pdf(angle - scene_means()[..., None], 0.25)  # (8, 4, 4, angles)
-    for target, of in (("scene", density), ("base", density.reshape(4, 2, 4, 4, -1).mean(1))):
-        wanted = of.max(0).mean(-1) * math.pi / len(of)
-        found = ceiling(n, seeded(), of="patch", target=target)
-        assert np.abs(found.numpy() - wanted).max() < 4.5 * 0.5 / math.sqrt(n)
+    wanted = density.max(0).mean(-1) * math.pi / 8
+    found = ceiling(n, seeded(), of="patch")
+    assert np.abs(found.numpy() - wanted).max() < 4.5 * 0.5 / math.sqrt(n)
 
 
 @pytest.mark.parametrize(("of", "side"), [("cell", 2), ("picture", 1)])
@@ -191,39 +190,28 @@ def test_ceilings_against_the_share_of_right_answers(of, side):
     drawn = sample(n, 0.0, seeded(5), jitter=jitter)
     away = folded(drawn.orientations.double().numpy()[:, None] - scene_means())  # (n, 8, 4, 4)
     score, step = np.log(wrapped_pdf(away, jitter)), 4 // side
-    for target in ("scene", "base"):
-        found = ceiling(n, seeded(6), of=of, target=target, jitter=jitter)
-        assert found.shape == (side, side) and found.dtype == torch.float64
-        for row in range(side):
-            for column in range(side):
-                here = score[:, :, row * step : (row + 1) * step, column * step : (column + 1) * step].sum((2, 3))
-                truth, best = drawn.scenes.numpy(), here.argmax(1)
-                if target == "base":
-                    truth, best = truth // 2, np.exp(here).reshape(n, 4, 2).sum(2).argmax(1)
-                right = (best == truth).mean()
-                error = math.sqrt((right * (1 - right) + 0.25 * (right < 1)) / n)
-                assert found[row, column].item() == pytest.approx(right, abs=4.5 * error + 1e-3 * (side == 1))
+    found = ceiling(n, seeded(6), of=of, jitter=jitter)
+    assert found.shape == (side, side) and found.dtype == torch.float64
+    for row in range(side):
+        for column in range(side):
+            here = score[:, :, row * step : (row + 1) * step, column * step : (column + 1) * step].sum((2, 3))
+            right = (here.argmax(1) == drawn.scenes.numpy()).mean()
+            error = math.sqrt((right * (1 - right) + 0.25 * (right < 1)) / n)
+            assert found[row, column].item() == pytest.approx(right, abs=4.5 * error + 1e-3 * (side == 1))
 
 
 def test_ceilings_are_ordered_and_symmetric():
-    found = {
-        (of, target): ceiling(10_000, seeded(), of=of, target=target) for of in SIDES for target in ("scene", "base")
-    }
-    for target, chance in (("scene", 1 / 8), ("base", 1 / 4)):
-        patch, cell, picture = (found[of, target] for of in SIDES)
-        assert chance < patch.min() and patch.max() < cell.min() and cell.max() < picture.min() <= 1 + 1e-9
-    for of in SIDES:
-        scene, base = found[of, "scene"], found[of, "base"]
-        assert (scene <= base + 1e-9).all()  # whoever knows the scene knows its base
-        for accuracy in (scene, base):  # mirrored about the diagonal, and turned by π
-            assert (accuracy - accuracy.T).abs().max() < 0.03
-            assert (accuracy - accuracy.flip(0, 1)).abs().max() < 0.03
+    patch, cell, picture = found = [ceiling(10_000, seeded(), of=of) for of in SIDES]
+    assert patch.min() > 1 / 8 and patch.max() < cell.min() and cell.max() < picture.min() <= 1 + 1e-9
+    for accuracy in found:  # mirrored about the diagonal, and turned by π
+        assert (accuracy - accuracy.T).abs().max() < 0.03
+        assert (accuracy - accuracy.flip(0, 1)).abs().max() < 0.03
 
 
 def test_the_book_s_ceilings():
-    """Chances 0.125 and 0.25; within 4.5 standard errors."""
-    for of, target, wanted in (("patch", "scene", 0.514), ("cell", "scene", 0.933), ("cell", "base", 0.973)):
-        assert ceiling(20_000, seeded(8), of=of, target=target).mean().item() == pytest.approx(wanted, abs=0.005)
+    """Chance is 0.125; within 4.5 standard errors."""
+    for of, wanted in (("patch", 0.514), ("cell", 0.933)):
+        assert ceiling(20_000, seeded(8), of=of).mean().item() == pytest.approx(wanted, abs=0.005)
     assert ceiling(20_000, seeded(8), of="picture").item() > 0.9999
 
 
@@ -231,9 +219,6 @@ def test_ceilings_without_and_with_overwhelming_jitter():
     still = ceiling(500, seeded(), of="patch", jitter=1e-3)
     middle = torch.eye(4).flip(0).bool()  # where the sign changes nothing
     torch.testing.assert_close(still, torch.where(middle, 0.5, 1.0).double(), atol=1e-9, rtol=0)
-    torch.testing.assert_close(
-        ceiling(500, seeded(), of="patch", target="base", jitter=1e-3), torch.ones(4, 4).double()
-    )
     assert ceiling(500, seeded(), of="picture", jitter=8.0).item() == pytest.approx(1 / 8, abs=1e-6)
     assert torch.equal(ceiling(50, seeded(1)), ceiling(50, seeded(1)))
 
@@ -247,7 +232,7 @@ def test_ceilings_without_and_with_overwhelming_jitter():
         ({"tint": math.nan}, "tint: wanted a finite number"),
         ({"jitter": math.inf}, "jitter: wanted a finite number"),
         ({"noise": -0.1}, "noise: wanted a finite number"),
-        ({"scope": "row"}, "scope: wanted one of patch, cell, picture; got 'row'"),
+        ({"scope": "row"}, "scope: wanted one of patch, cell, picture, got 'row'"),
     ],
 )
 def test_bad_pictures_are_named(change, message):
@@ -259,8 +244,7 @@ def test_bad_pictures_are_named(change, message):
     ("change", "message"),
     [
         ({"n": 0}, "n: wanted a whole number ≥ 1, got 0"),
-        ({"of": "row"}, "of: wanted one of patch, cell, picture; got 'row'"),
-        ({"target": "sign"}, "target: wanted one of scene, base; got 'sign'"),
+        ({"of": "row"}, "of: wanted one of patch, cell, picture, got 'row'"),
         ({"jitter": 0.0}, "jitter: wanted a finite number > 0, got 0"),
         ({"jitter": -1.0}, "jitter: wanted a finite number"),
     ],

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hssl.worlds.scenes import CLASSES
-from hssl.worlds.scenes.shading import CAMERA, Camera, Scene, hue_to_rgb, rotations
+from hssl.worlds.scenes.shading import CAMERA, Camera, Scene, _rotations, hue_to_rgb
 from hssl.worlds.scenes.tracing import EXTENT, FARTHEST, REACH, Shapes, unit
 
 
@@ -21,10 +21,10 @@ def ball():
 
 
 def test_rotations_are_rotations():
-    turn = rotations(torch.randn(6, 3, generator=seeded()))
+    turn = _rotations(torch.randn(6, 3, generator=seeded()))
     torch.testing.assert_close(turn @ turn.mT, torch.eye(3).expand(6, 3, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.linalg.det(turn), torch.ones(6), atol=1e-5, rtol=0)
-    quarter = rotations(torch.tensor([[0.0, 0.0, torch.pi / 2]]))[0]
+    quarter = _rotations(torch.tensor([[0.0, 0.0, torch.pi / 2]]))[0]
     torch.testing.assert_close(quarter @ torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1, 0]), atol=1e-6, rtol=0)
 
 

@@ -231,7 +231,7 @@ def test_the_ideal_observer_is_that_of_the_world():
     pairs = contours.sample_pairs(1000, 0.5, torch.Generator().manual_seed(0))
     at = [field.double().numpy() for field in pairs]
     ours = ideal_logits(complete_law(LAW), *at[:3], at[3:])
-    assert np.allclose(ours, contours.log_likelihood_ratio(pairs), atol=1e-4)
+    assert np.allclose(ours, contours.law.log_likelihood_ratio(pairs), atol=1e-4)
 
 
 def test_the_four_arms_are_paired_as_in_the_figure():

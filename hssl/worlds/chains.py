@@ -5,20 +5,23 @@ Either pair is distributed as in `contours`, whatever the persistence. Taught in
 
 import math
 from functools import cache
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+from beartype.vale import Is
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from hssl.checks import Count, checked
+from hssl.checks import WORDS, Count, checked
 from hssl.pairs import Pairs, derangement
 from hssl.worlds.contours import LARGEST_DEVIATE, Contours, Relations, check_relations, features, law, wrap
 
 CELLS = 2**16  # of the table of a bend's distribution function
 NODES = 1200  # of the quadrature along either deviate, over ± LARGEST_DEVIATE
 LARGEST = 0.999  # persistence that the quadrature resolves, and azimuths in single precision
+Persistence = Annotated[float, Is[lambda value: 0 <= value <= LARGEST]]
+WORDS |= {Persistence: f"a number in [0, {LARGEST}]"}
 
 
 class Chain(NamedTuple):
@@ -26,6 +29,10 @@ class Chain(NamedTuple):
 
     Each is as its own first element sees it. Contrasts are measured anew in each window: were that of the middle
     element shared, the windows would depend on each other without any persistence.
+
+    >>> chain = sample(5, 0.8, g)
+    >>> log_likelihood_ratio(Chain(chain.second, chain.first), 0.8).shape
+    torch.Size([5])
     """
 
     first: Relations  #: fields of shape (n,)
@@ -33,7 +40,11 @@ class Chain(NamedTuple):
 
 
 class Ceiling(NamedTuple):
-    """What the best observer of both windows reaches; that of either alone is at chance."""
+    """What the best observer of both windows reaches; that of either alone is at chance.
+
+    >>> Ceiling(nats=0.0, auc=0.5, information=0.0).auc
+    0.5
+    """
 
     nats: float  #: log 2 − log loss, distinguishing persistent chains from independent ones at even odds
     auc: float  #: area under the curve of the same task
@@ -47,7 +58,7 @@ class ContourTriplets:
         persistence: how far the bend of the second window follows that of the first, in [0, 0.999]; at 0 the two are
             independent. contours: the distribution of either window.
     Raises:
-        ValueError: a persistence out of range.
+        ArgumentError: a persistence out of range.
 
     >>> pairs = ContourTriplets(0.8).sample(4, g)
     >>> pairs.first.shape, {name: tuple(of.shape) for name, of in pairs.truth.items()}
@@ -55,8 +66,8 @@ class ContourTriplets:
     """
 
     @checked
-    def __init__(self, persistence: float, *, contours: Contours = law):
-        self.persistence, self.contours = _check_persistence(persistence), contours
+    def __init__(self, persistence: Persistence, *, contours: Contours = law):
+        self.persistence, self.contours = persistence, contours
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
@@ -75,7 +86,7 @@ class ContourTriplets:
 
 
 @checked
-def sample(n: Count, persistence: float, generator: torch.Generator, *, contours: Contours = law) -> Chain:
+def sample(n: Count, persistence: Persistence, generator: torch.Generator, *, contours: Contours = law) -> Chain:
     """Draw n chains, float32.
 
     The bends are β = T(u), T rising from standard normal u to the bend of `contours`, and
@@ -86,17 +97,15 @@ def sample(n: Count, persistence: float, generator: torch.Generator, *, contours
         persistence: a, in [0, 0.999]; at 0 the two windows are independent.
         contours: the distribution of either window.
     Raises:
-        ArgumentError: n < 1.
-        ValueError: a persistence out of range.
+        ArgumentError: n < 1, or a persistence out of range.
 
     >>> sample(5, 0.8, g).second.azimuth.shape
     torch.Size([5])
     """
-    a = _check_persistence(persistence)
-    normal = torch.randn(2, 5, n, generator=generator, device=generator.device)
+    a, normal = persistence, torch.randn(2, 5, n, generator=generator, device=generator.device)
     forwards = torch.rand(2, n, generator=generator, device=generator.device) < 0.5
     normal[1, 0] = a * normal[0, 0] + math.sqrt(1 - a**2) * normal[1, 0]
-    return Chain(contours.on_contour(normal[0], forwards[0]), contours.on_contour(normal[1], forwards[1]))
+    return Chain(*map(contours.on_contour, normal, forwards))
 
 
 @checked
@@ -118,7 +127,7 @@ def dealt_anew(chain: Chain, generator: torch.Generator) -> Chain:
 
 
 @checked
-def log_likelihood_ratio(chain: Chain, persistence: float, *, contours: Contours = law) -> Tensor:
+def log_likelihood_ratio(chain: Chain, persistence: Persistence, *, contours: Contours = law) -> Tensor:
     """log p(chain | persistence) − log p(chain | 0), in nats, in the shape and precision of the first azimuth.
 
     Only the azimuths matter. Each gives its bend up to π, so that the ratio c(u₁, u₂) of the bends' deviates is
@@ -132,14 +141,13 @@ def log_likelihood_ratio(chain: Chain, persistence: float, *, contours: Contours
     >>> [log_likelihood_ratio(of, 0.8).mean().item() > 0 for of in (chain, dealt_anew(chain, g))]
     [True, False]
     """
-    a = _check_persistence(persistence)
     _check(chain)
-    ratio = _log_ratio(_readings(contours, chain.first.azimuth), _readings(contours, chain.second.azimuth), a)
-    return ratio.to(chain.first.azimuth.dtype)
+    first, second = (_readings(contours, window.azimuth) for window in chain)
+    return _log_ratio(first, second, persistence).to(chain.first.azimuth.dtype)
 
 
 @checked
-def exact(persistence: float, *, contours: Contours = law) -> Ceiling:
+def exact(persistence: Persistence, *, contours: Contours = law) -> Ceiling:
     """The best observer's figures, by quadrature over both deviates.
 
     With the book's model five digits after the point are right; where bends are nearly uniform (κ < 1), three are.
@@ -148,15 +156,12 @@ def exact(persistence: float, *, contours: Contours = law) -> Ceiling:
     with the book's model, 0.4 % of it at a = ½.
 
     Raises:
-        ValueError: a persistence out of range.
+        ArgumentError: a persistence out of range.
 
     >>> round(exact(0.8).auc, 3)
     0.759
     """
-    a, normal = (
-        _check_persistence(persistence),
-        torch.linspace(-LARGEST_DEVIATE, LARGEST_DEVIATE, NODES, dtype=torch.float64),
-    )
+    a, normal = persistence, torch.linspace(-LARGEST_DEVIATE, LARGEST_DEVIATE, NODES, dtype=torch.float64)
     chance, angle = _below(contours.kappa_bend, normal.device), np.linspace(-math.pi, 0, CELLS + 1)
     lower = np.interp(torch.special.ndtr(-normal.abs()), chance, angle)  # T, its table read the other way round
     u, log_p = _readings(contours, -torch.from_numpy(lower) * normal.sign())
@@ -202,15 +207,9 @@ def _log_copula(u: Tensor, v: Tensor, a: float) -> Tensor:
     return a * (2 * u * v - a * (u**2 + v**2)) / (2 * (1 - a**2)) - math.log(1 - a**2) / 2
 
 
-def _check_persistence(persistence: float) -> float:
-    if not 0 <= persistence <= LARGEST:
-        raise ValueError(f"persistence: wanted a number in [0, {LARGEST}], got {persistence}")
-    return persistence
-
-
 def _check(chain: Chain) -> None:
     for window in chain:
-        check_relations(window)
-    if chain.first.azimuth.shape != chain.second.azimuth.shape:
-        shapes = " and ".join(str(tuple(window.azimuth.shape)) for window in chain)
-        raise ValueError(f"chain: wanted windows of one shape, got {shapes}")
+        check_relations(*window)
+    first, second = (tuple(window.azimuth.shape) for window in chain)
+    if first != second:
+        raise ValueError(f"chain: wanted windows of one shape, got {first} and {second}")

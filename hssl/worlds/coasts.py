@@ -12,22 +12,25 @@ from torch import Tensor
 from hssl import patches
 from hssl.checks import Count, checked
 from hssl.pairs import Pairs, View
-from hssl.worlds.scenes.shading import hue_to_rgb
-from hssl.worlds.textures import Dial, Texture, TextureLatents, numbers_of
+from hssl.worlds.scenes import ImageSize
+from hssl.worlds.textures import Dial, Texture, TextureLatents, colour, numbers_of, pixels
 
 WAVES = 12  #: plane waves that make the boundary, and as many that make the tinge of either side
 LONGEST, SHORTEST = 1.6, 0.5  #: their wavelengths, image widths
 
 
 class Boundary(NamedTuple):
-    """Where the boundary is, pixel by pixel; shapes (n, size, size)."""
+    """Where the boundary is, pixel by pixel; shapes (n, size, size).
+
+    >>> land = boundary(coast.sample_latents(3, g), 32).distance > 0
+    """
 
     distance: Tensor  #: to the boundary, image widths, to first order; positive on land
     orientation: Tensor  #: of the boundary that is nearest, radians in [0, π): 0 is level
 
 
 @checked
-def boundary(latents: TextureLatents, size: int = 64) -> Boundary:
+def boundary(latents: TextureLatents, size: ImageSize = 64) -> Boundary:
     """Distance and orientation of the boundary at every pixel of images of `coast`.
 
     Raises:
@@ -36,17 +39,19 @@ def boundary(latents: TextureLatents, size: int = 64) -> Boundary:
     >>> boundary(coast.sample_latents(3, g), 32).distance.shape
     torch.Size([3, 32, 32])
     """
-    coast.check(latents, size)
-    at = (torch.arange(size, device=latents.values.device) + 0.5) / size - 0.5
-    y, x = torch.meshgrid(at, at, indexing="ij")
-    distance, dx, dy = _distance(_draw(latents.seeds), x, y)
+    coast.check(latents)
+    distance, dx, dy = _distance(_draw(latents.seeds), *pixels(size, latents.values.device))
     return Boundary(distance, torch.atan2(dx, -dy) % math.pi)
 
 
 class BoundaryWindows(NamedTuple):
-    """Two windows on the boundary of each image, which do not overlap."""
+    """Two windows on the boundary of each image, which do not overlap.
 
-    rows: Tensor  #: shape (m,), which image; one whose boundary is too short for two windows has none
+    >>> shore_windows(coast.sample_latents(20, g), 64, 16, g).corners.shape[1:]
+    torch.Size([2, 2])
+    """
+
+    rows: Tensor  #: shape (m,), which image; one whose boundary is too short for two windows has none, so m may be 0
     corners: Tensor  #: shape (m, 2, 2): row and column of the upper left pixel of either
     orientation: Tensor  #: shape (m, 2), radians in [0, π): of the boundary in the middle of either
 
@@ -56,20 +61,13 @@ def shore_windows(latents: TextureLatents, size: int, window: int, generator: to
     """Choose two windows, `window` pixels wide, whose middle lies on the boundary, in every image of `size` pixels.
 
     Raises:
-        ValueError: a window that is odd, or below 4, or too large to stand beside another; no image has room for two.
+        ValueError: a window that is odd, or below 4, or too large to stand beside another.
 
     >>> found = shore_windows(coast.sample_latents(20, g), 64, 16, g)
     >>> ((found.corners[:, 0] - found.corners[:, 1]).abs().amax(1) >= 16).all().item()
     True
     """
     _check(size, window)
-    found = _windows(latents, size, window, generator)
-    if not len(found.rows):
-        raise ValueError("latents: no boundary is long enough for two windows; draw more images or smaller windows")
-    return found
-
-
-def _windows(latents: TextureLatents, size: int, window: int, generator: torch.Generator) -> BoundaryWindows:
     distance, orientation = boundary(latents, size)
     half, at = window // 2, torch.arange(size, device=distance.device)
     inner = (at >= half) & (at <= size - half)
@@ -128,23 +126,18 @@ class Boundaries:
         kept, left = [], n
         while left:
             latents = coast.sample_latents(left, generator)
-            rows, corners, orientation = _windows(latents, self.size, self.window, generator)
+            rows, corners, orientation = shore_windows(latents, self.size, self.window, generator)
             kept.append((latents.values[rows], latents.seeds[rows], corners, orientation))
             left -= len(rows)
         values, seeds, corners, orientation = map(torch.cat, zip(*kept, strict=True))
-        latents, rows, twice = (
-            TextureLatents(values, seeds),
-            torch.arange(n, device=seeds.device),
-            2 * orientation[:, 0],
-        )
-        images = coast.render(latents, self.size)
+        latents, twice = TextureLatents(values, seeds), 2 * orientation[:, 0]
+        images, rows = coast.render(latents, self.size), torch.arange(n, device=seeds.device)
         first, second = (patches.cut(images, rows, corners[:, which], self.window) for which in (0, 1))
-        along = torch.stack([twice.sin(), twice.cos()], 1)
-        truth = coast.targets(latents) | {"orientation": along}
+        truth = coast.targets(latents) | {"orientation": torch.stack([twice.sin(), twice.cos()], 1)}
         return Pairs(first, second, truth).viewed(self.views, generator)
 
 
-def draw_coast(dials, seeds, x, y):
+def _draw_coast(dials, seeds, x, y):
     """Land and water, each of one hue or of many round it, and a boundary between them of the same width all along."""
     draws = _draw(seeds)
     distance, _, _ = _distance(draws, x, y)
@@ -152,15 +145,13 @@ def draw_coast(dials, seeds, x, y):
     sides = []
     for i, side in enumerate(("land", "water"), start=1):
         tinge, _, _ = _waves(draws[:, i], x, y, shortest=0.2, longest=0.6)
-        hue = (dials[f"hue_{side}"] + dials["tinge"] * tinge) % 1
-        rgb = hue_to_rgb(hue.flatten(), saturation=0.6, value=0.8)
-        sides.append(rgb.view(len(seeds), *x.shape, 3).permute(0, 3, 1, 2))
+        sides.append(colour((dials[f"hue_{side}"] + dials["tinge"] * tinge) % 1))
     return share * sides[0] + (1 - share) * sides[1]
 
 
 def _draw(seeds: Tensor) -> Tensor:
     """Direction, length and phase, each uniform in [0, 1), of all waves: of the boundary and of either side's tinge."""
-    return numbers_of(seeds, (3, 3, WAVES), normal=False)
+    return numbers_of(seeds, (3, 3, WAVES), torch.rand)
 
 
 def _distance(draws: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,5 +182,5 @@ coast = Texture(
         "hue_land": Dial(0.0, 0.3, "turns of the colour circle"),
         "hue_water": Dial(0.4, 0.8, "turns of the colour circle"),
     },
-    draw_coast,
+    _draw_coast,
 )

@@ -4,13 +4,15 @@ Drawing elements, and arranging them into figures, is left to `figures`. Taught 
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.integrate import cumulative_trapezoid
+from scipy.special import gammainc
 from torch import Tensor
 
 from hssl.checks import Count, Fraction, checked, finite
@@ -24,6 +26,10 @@ class Relations(NamedTuple):
     """How the second of two elements lies, as seen from the first. All fields have one shape, (n,) if sampled.
 
     Elements have no front and back, so that turning either by π changes nothing. Angles run from x towards y.
+
+    >>> straight_ahead = Relations(torch.tensor(1.6), *torch.zeros(4))
+    >>> law.log_likelihood_ratio(straight_ahead).item() > 3
+    True
     """
 
     distance: Tensor  #: > 0, in units of the model
@@ -68,14 +74,12 @@ class Contours:
     correlation: float = 0.6
 
     def __post_init__(self):
-        for name, value in asdict(self).items():
-            if name in ("kappa_bend", "kappa_turn", "shape") and not 0 < value <= 10_000:
+        for name in ("kappa_bend", "kappa_turn", "shape"):
+            if not 0 < (value := getattr(self, name)) <= 10_000:
                 raise ValueError(f"{name}: wanted a number in (0, 10000], got {value}")
-        if not 0 < self.smallest < self.mean < self.largest < math.inf:
-            raise ValueError(
-                "smallest, mean, largest: wanted distances > 0 in rising order, "
-                f"got {self.smallest}, {self.mean}, {self.largest}"
-            )
+        d = self.smallest, self.mean, self.largest
+        if not 0 < d[0] < d[1] < d[2] < math.inf:
+            raise ValueError("smallest, mean, largest: wanted distances > 0 in rising order, got {}, {}, {}".format(*d))
         if not -1 < self.correlation < 1:
             raise ValueError(f"correlation: wanted a number between −1 and 1, got {self.correlation}")
 
@@ -168,10 +172,10 @@ class Contours:
         >>> {name: cue.item() > 0 for name, cue in law.cues(aligned).items()}
         {'proximity': True, 'azimuth': True, 'cocircular': True, 'luminance': True}
         """
-        check_relations(pairs)
+        check_relations(*pairs)
         d, azimuth, turn, c1, c2 = (field.double() for field in pairs)
         rate, r = self.shape / self.mean, self.correlation
-        inside = _gamma_cdf(self.shape, rate * self.largest) - _gamma_cdf(self.shape, rate * self.smallest)
+        inside = gammainc(self.shape, rate * self.largest) - gammainc(self.shape, rate * self.smallest)
         scale = self.shape * math.log(rate) - math.lgamma(self.shape) - math.log(inside)
         ring = math.log((self.largest**2 - self.smallest**2) / 2)
         found = {
@@ -275,27 +279,23 @@ def features(pairs: Relations) -> Tensor:
     >>> features(law.sample_pairs(5, True, g)).shape
     torch.Size([5, 6])
     """
-    check_relations(pairs)
+    check_relations(*pairs)
     d, azimuth, turn, c1, c2 = pairs
     return torch.stack([d * azimuth.cos(), d * azimuth.sin(), (2 * turn).cos(), (2 * turn).sin(), c1, c2], -1)
 
 
 @cache
-def _tables(law: Contours, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _tables(law: Contours, device: torch.device) -> list[Tensor]:
     """Distance, bend and turn ω, each as a rising function of a standard normal deviate."""
-    d, rate = np.linspace(law.smallest, law.largest, 2**16 + 1), law.shape / law.mean
-    angle = np.linspace(-math.pi, math.pi, 2**16 + 1)
-    logs = [(d, (law.shape - 1) * np.log(d) - rate * d)]
+    d, angle = (np.linspace(*ends, 2**16 + 1) for ends in ((law.smallest, law.largest), (-math.pi, math.pi)))
+    logs = [(d, (law.shape - 1) * np.log(d) - law.shape / law.mean * d)]
     logs += [(angle, kappa * np.cos(angle)) for kappa in (law.kappa_bend, law.kappa_turn)]
-    normal = torch.linspace(-LARGEST_DEVIATE, LARGEST_DEVIATE, ENTRIES + 1, dtype=torch.float64)
-    chance = torch.special.ndtr(normal).numpy()
+    chance = torch.special.ndtr(torch.linspace(-LARGEST_DEVIATE, LARGEST_DEVIATE, ENTRIES + 1, dtype=torch.float64))
     tables = []
     for at, log_density in logs:
-        density = np.exp(log_density - log_density.max())
-        mass = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+        mass = cumulative_trapezoid(np.exp(log_density - log_density.max()), initial=0)
         tables.append(torch.tensor(np.interp(chance, mass / mass[-1], at), dtype=torch.float32, device=device))
-    distances, bends, turns = tables
-    return distances, bends, turns
+    return tables
 
 
 def _look_up(table: Tensor, normal: Tensor) -> Tensor:
@@ -312,10 +312,6 @@ def _axial(angle: Tensor, concentration: float) -> Tensor:
     return torch.logaddexp(along, -along) - (math.log(2) + bessel)
 
 
-def _gamma_cdf(shape: float, x: float) -> float:
-    return torch.special.gammainc(*torch.tensor([shape, x], dtype=torch.float64)).item()
-
-
 def wrap(angle: Tensor, low: float, high: float) -> Tensor:
     """Into [low, high), also where rounding would give the upper end.
 
@@ -326,26 +322,24 @@ def wrap(angle: Tensor, low: float, high: float) -> Tensor:
     return angle.masked_fill_(angle >= high, low)
 
 
+Field = Float[Tensor, "*pairs"]
+
+
 @checked
-def _check(
-    distance: Float[Tensor, "*pairs"],
-    azimuth: Float[Tensor, "*pairs"],
-    turn: Float[Tensor, "*pairs"],
-    contrast_1: Float[Tensor, "*pairs"],
-    contrast_2: Float[Tensor, "*pairs"],
-) -> None:
+def check_relations(distance: Field, azimuth: Field, turn: Field, contrast_1: Field, contrast_2: Field) -> None:
+    """Raise what `Contours.cues` says of bad pairs.
+
+    >>> check_relations(*torch.zeros(5, 3))
+    Traceback (most recent call last):
+    ValueError: distance: wanted distances > 0, got 0.0
+    """
     if not distance.numel():
         raise ValueError("distance: wanted at least one pair, got none")
+    finite(distance=distance, azimuth=azimuth, turn=turn, contrast_1=contrast_1, contrast_2=contrast_2)
+    if not (distance > 0).all():
+        raise ValueError(f"distance: wanted distances > 0, got {distance.min().item()}")
 
 
-def check_relations(pairs: Relations) -> None:
-    """Raise what `Contours.cues` says of bad pairs."""
-    _check(*pairs)
-    finite(**pairs._asdict())
-    if not (pairs.distance > 0).all():
-        raise ValueError(f"distance: wanted distances > 0, got {pairs.distance.min().item()}")
-
-
-#: The model that the book uses, and its functions.
+#: The model that the book uses, and its pairs.
 law = Contours()
-sample_pairs, cues, log_likelihood_ratio, between = law.sample_pairs, law.cues, law.log_likelihood_ratio, law.between
+sample_pairs = law.sample_pairs

@@ -16,17 +16,16 @@ from hssl.checks import WORDS, ArgumentError, Count, Fraction, Whole, checked, o
 from hssl.pairs import Pairs
 
 SLOPE = 0.2  # of the leaky ReLU for negative values
+LAYERS = 3
 CANDIDATES, BEST = 25_000, 25  # random matrices, and how many of them, the best-conditioned, may become layers
 
 Condition = Annotated[float, Is[lambda value: 1 <= value <= 1e6]]
 Dependence = Annotated[float, Is[lambda value: 0 <= value <= 1e3]]
 Scale = Annotated[float, Is[lambda value: 0 < value <= 1e3]]
-Layers = Annotated[int, Is[lambda value: 1 <= value <= BEST]]
 WORDS |= {
     Condition: "a number from 1 to 1,000,000",
     Dependence: "a number from 0 to 1,000",
     Scale: "a number above 0 and at most 1,000",
-    Layers: f"a whole number from 1 to {BEST}",
 }
 
 #: The rows of table 1, as arguments of `ContentStyle`.
@@ -86,15 +85,14 @@ class ContentStyle:
         if untouched > n_style:
             raise ArgumentError(f"untouched: wanted between 0 and n_style = {n_style}, got {untouched}")
         generator = generator or torch.Generator().manual_seed(0)
-        self.n_content, self.n_style = n_content, n_style
+        self.n_content, self.n_style, self.device = n_content, n_style, generator.device
         self.change_probability, self.change = change_probability, change
         self.change_scale, self.untouched = change_scale, untouched
-        self.device = generator.device
 
         def draw_covariance(n: int) -> Tensor:
             if not statistical:
                 return torch.eye(n, device=self.device)
-            return wishart(n, generator) if condition is None else conditioned(n, condition, generator)
+            return wishart(n, generator) if condition is None else _conditioned(n, condition, generator)
 
         self.content_covariance = draw_covariance(n_content)
         self.style_covariance = draw_covariance(n_style)  # of s given c
@@ -126,8 +124,8 @@ class ContentStyle:
         content = _correlated(n, self.content_covariance, generator)
         style = self._draw_style(content, generator)
         changed = self.augment(content, style, generator)
-        truth = {"content": content, "style": style}
-        return Pairs(self.observe(content, style), self.observe(content, changed), truth)
+        observed, other = self.observe(content, style), self.observe(content, changed)
+        return Pairs(observed, other, {"content": content, "style": style})
 
     @checked
     def augment(
@@ -205,8 +203,8 @@ class ContentStyle:
 
 
 @checked
-def draw_layers(n: Count, generator: torch.Generator, layers: Layers = 3) -> Float[Tensor, "layers n n"]:
-    """Random square layers that are safe to invert, shape (layers, n, n).
+def draw_layers(n: Count, generator: torch.Generator) -> Float[Tensor, "layers n n"]:
+    """Random square layers that are safe to invert, shape (3, n, n).
 
     Entries are uniform and columns have unit length; condition numbers are among the 25 lowest of 25,000.
     Source: von Kügelgen et al. 2021, section 5.1.
@@ -219,7 +217,7 @@ def draw_layers(n: Count, generator: torch.Generator, layers: Layers = 3) -> Flo
     singular = torch.linalg.svdvals(draws)
     condition = singular[:, 0] / singular[:, -1]
     lowest = condition <= condition.kthvalue(BEST).values
-    return draws[lowest][:layers]  # in the order of drawing, hence a random three of the 25
+    return draws[lowest][:LAYERS]  # in the order of drawing, hence a random three of the 25
 
 
 def mix(latents: Tensor, layers: Tensor) -> Tensor:
@@ -237,7 +235,11 @@ def mix(latents: Tensor, layers: Tensor) -> Tensor:
 
 
 def unmix(observations: Tensor, layers: Tensor) -> Tensor:
-    """The latents, shape (batch, n), behind observations, shape (batch, n)."""
+    """The latents, shape (batch, n), behind observations, shape (batch, n).
+
+    >>> unmix(torch.tensor([[2.0, 4.0]]), 2 * torch.eye(2)[None])
+    tensor([[1., 2.]])
+    """
     x = observations
     for i, weight in enumerate(layers.flip(0)):
         x = torch.linalg.solve(weight, leaky_relu(x, 1 / SLOPE).T if i else x.T).T
@@ -245,12 +247,16 @@ def unmix(observations: Tensor, layers: Tensor) -> Tensor:
 
 
 def wishart(n: int, generator: torch.Generator) -> Tensor:
-    """A draw from Wishart(n, I), shape (n, n): as published, and often nearly singular."""
+    """A draw from Wishart(n, I), shape (n, n): as published, and often nearly singular.
+
+    >>> (torch.linalg.eigvalsh(wishart(3, g)) > 0).all().item()
+    True
+    """
     root = _normal((n, n), generator)
     return root @ root.T
 
 
-def conditioned(n: int, condition: float, generator: torch.Generator) -> Tensor:
+def _conditioned(n: int, condition: float, generator: torch.Generator) -> Tensor:
     """A covariance with geometric eigenvalues of that ratio, mean 1, in random directions; shape (n, n)."""
     if n == 1:
         return torch.ones(1, 1, device=generator.device)

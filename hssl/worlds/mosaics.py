@@ -5,28 +5,31 @@ Taught in: joint_incremental, "The phase diagram".
 """
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from hssl import patches
-from hssl.checks import Count, NonNegative, Positive, checked, one_of
+from hssl.checks import Count, NonNegative, Positive, checked
 from hssl.pairs import Pairs
 from hssl.worlds.contours import wrap
 
 GRID, PATCH = 4, 8  # patches along an image, pixels along a patch
-SIDES = {"patch": 4, "cell": 2, "picture": 1}  # how many of each lie along an image
+Scope = Literal["patch", "cell", "picture"]
+SIDES: dict[Scope, int] = {"patch": 4, "cell": 2, "picture": 1}  # how many of each lie along an image
 BASES = 4  # base orientations, π / 4 apart; with the sign of the curvature they make eight scenes
 CURVATURE = 0.5  # radians, by which orientation changes over a unit of position
-WIDTH, SHIFT = (
-    0.22,
-    0.3,
-)  # of a bar's profile, and of its position across itself: standard deviations; a patch spans ± 1
+WIDTH, SHIFT = 0.22, 0.3  # standard deviations of a bar's profile, and of its place across itself; a patch spans ± 1
 
 
 class Mosaics(NamedTuple):
-    """A batch of images; rows belong together."""
+    """A batch of images; rows belong together.
+
+    >>> mosaics = sample(5, 0.5, g, scope="patch")
+    >>> mosaics.orientations.shape, mosaics.tints.shape
+    (torch.Size([5, 4, 4]), torch.Size([5, 4, 4, 3]))
+    """
 
     pictures: Tensor  #: shape (n, 3, 32, 32), float32; a bar adds 1 along its ridge, and nothing is cut to a range
     scenes: Tensor  #: shape (n,), int64, 0 to 7: 2 · base, and 1 more where orientation rises along the diagonal
@@ -40,7 +43,7 @@ class BarGrids:
     Args:
         tint, scope, jitter, noise: as in `sample`.
     Raises:
-        ArgumentError: a standard deviation that is negative or not finite. ValueError: an unknown scope.
+        ArgumentError: a standard deviation that is negative or not finite, or an unknown scope.
 
     >>> pairs = BarGrids(1.5).sample(4, g)
     >>> pairs.first.shape, {name: tuple(of.shape) for name, of in pairs.truth.items()}
@@ -49,10 +52,10 @@ class BarGrids:
 
     @checked
     def __init__(
-        self, tint: NonNegative, scope: str = "cell", *, jitter: NonNegative = 0.25, noise: NonNegative = 0.15
+        self, tint: NonNegative, scope: Scope = "cell", *, jitter: NonNegative = 0.25, noise: NonNegative = 0.15
     ):
-        one_of("scope", scope, SIDES)
-        self.tint, self.scope, self.jitter, self.noise = tint, scope, jitter, noise
+        self.scope: Scope = scope
+        self.tint, self.jitter, self.noise = tint, jitter, noise
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
@@ -81,7 +84,7 @@ def sample(
     tint: NonNegative,
     generator: torch.Generator,
     *,
-    scope: str = "cell",
+    scope: Scope = "cell",
     jitter: NonNegative = 0.25,
     noise: NonNegative = 0.15,
 ) -> Mosaics:
@@ -96,12 +99,11 @@ def sample(
         jitter: standard deviation of a bar's orientation about its scene's, in radians, ≥ 0.
         noise: standard deviation of every pixel, ≥ 0.
     Raises:
-        ArgumentError: n < 1, or a standard deviation that is negative or not finite. ValueError: an unknown scope.
+        ArgumentError: n < 1, a standard deviation that is negative or not finite, or an unknown scope.
 
     >>> sample(3, 0.5, g).pictures.shape
     torch.Size([3, 3, 32, 32])
     """
-    one_of("scope", scope, SIDES)
     side, edge, chance = SIDES[scope], GRID * PATCH // SIDES[scope], _chance(generator)
     scenes, orientations = _draw(n, jitter, generator)
     tints = tint * torch.randn(n, side, side, 3, **chance)
@@ -112,28 +114,23 @@ def sample(
 
 
 @checked
-def ceiling(
-    n: Count, generator: torch.Generator, *, of: str = "cell", target: str = "scene", jitter: Positive = 0.25
-) -> Tensor:
-    """Best accuracy of an answer from the orientations of the bars in one window, known exactly, but only up to π.
+def ceiling(n: Count, generator: torch.Generator, *, of: Scope = "cell", jitter: Positive = 0.25) -> Tensor:
+    """Best accuracy in naming the scene from the orientations of the bars in one window, known exactly up to π.
 
-    Mean over n images of what the exact posterior gives the likeliest answer: the standard error is at most
+    Mean over n images of what the exact posterior gives the likeliest scene: the standard error is at most
     0.5 / √n. Whoever sees pixels has less, as a bar's orientation is then not known exactly.
 
     Args:
         of: the window, whose position is known: "patch", "cell" or "picture".
-        target: what is asked for: the "scene", one of eight, or its "base", one of four.
         jitter: as in `sample`, but > 0.
     Returns:
         Accuracy by position of the window, shape (side, side), side = 4, 2 or 1, float64.
     Raises:
-        ArgumentError: n < 1, or a jitter that is not > 0 and finite. ValueError: an unknown window or target.
+        ArgumentError: n < 1, a jitter that is not > 0 and finite, or an unknown window.
 
     >>> ceiling(100, g, of="picture").item() > 0.99
     True
     """
-    one_of("of", of, SIDES)
-    one_of("target", target, ("scene", "base"))
     _, orientations = _draw(n, jitter, generator)
     away = wrap(orientations.double()[:, None] - _means(generator.device), 0.0, math.pi)  # (n, 8, 4, 4)
     reach = math.ceil(8 * jitter / math.pi) + 1  # further turns by π add nothing
@@ -141,10 +138,7 @@ def ceiling(
     log_density = (-(turned**2) / (2 * jitter**2)).logsumexp(0)
     side = SIDES[of]
     window = log_density.view(n, 2 * BASES, side, GRID // side, side, GRID // side).sum((3, 5))
-    posterior = window.softmax(1)
-    if target == "base":
-        posterior = posterior.view(n, BASES, 2, side, side).sum(2)
-    return posterior.amax(1).mean(0)
+    return window.softmax(1).amax(1).mean(0)
 
 
 def _draw(n: int, jitter: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

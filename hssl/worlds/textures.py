@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hssl.checks import Count, checked, one_of
 from hssl.pairs import Pairs, View
+from hssl.worlds.scenes import ImageSize
 from hssl.worlds.scenes.shading import hue_to_rgb
 
 LEAVES = 300  # in an image of dead leaves
@@ -20,7 +21,11 @@ HARMONICS = 5  # of a blob's outline
 
 
 class Dial(NamedTuple):
-    """A factor of variation: its range and its unit."""
+    """A factor of variation: its range and its unit.
+
+    >>> Dial(2.0, 8.0, "a width").high
+    8.0
+    """
 
     low: float
     high: float
@@ -28,7 +33,11 @@ class Dial(NamedTuple):
 
 
 class TextureLatents(NamedTuple):
-    """A batch of textures; rows belong together."""
+    """A batch of textures; rows belong together.
+
+    >>> blob.render(TextureLatents(blob.sample_latents(1, g).values.expand(3, -1), torch.arange(3)), 16).shape
+    torch.Size([3, 3, 16, 16])
+    """
 
     values: Tensor  #: shape (n, dials), in the dials' units
     seeds: Tensor  #: shape (n,), int64: of the random pattern, which is all that the dials do not say
@@ -64,7 +73,7 @@ class Texture:
         >>> noise.sample_latents(4, g).values.shape
         torch.Size([4, 3])
         """
-        low, high = (torch.tensor(bounds, device=generator.device) for bounds in self._bounds())
+        low, high = torch.tensor([dial[:2] for dial in self.dials.values()], device=generator.device).T
         values = low + (high - low) * torch.rand(n, len(low), generator=generator, device=generator.device)
         return TextureLatents(values, torch.randint(2**62, (n,), generator=generator, device=generator.device))
 
@@ -88,32 +97,29 @@ class Texture:
             one_of("names", name, (*self.dials, "seed"))
         self.check(latents)
         values, seeds = latents.values.clone(), latents.seeds
-        for column, (name, low, high) in enumerate(zip(self.dials, *self._bounds(), strict=True)):
+        for column, (name, dial) in zip(values.T, self.dials.items(), strict=True):
             fresh = torch.rand(len(values), generator=generator, device=values.device)  # drawn for every dial, so that
             if name in chosen:  # what one is redrawn to does not depend on which others are
-                values[:, column] = low + (high - low) * fresh
-        return TextureLatents(
-            values, torch.randint_like(seeds, 2**62, generator=generator) if "seed" in chosen else seeds
-        )
+                column.copy_(dial.low + (dial.high - dial.low) * fresh)
+        if "seed" in chosen:
+            seeds = torch.randint_like(seeds, 2**62, generator=generator)
+        return TextureLatents(values, seeds)
 
     @torch.no_grad()
     @checked
-    def render(self, latents: TextureLatents, size: int = 64) -> Float[Tensor, "n 3 size size"]:
+    def render(self, latents: TextureLatents, size: ImageSize = 64) -> Float[Tensor, "n 3 size size"]:
         """Images, shape (n, 3, size, size), in [0, 1]: the same latents give the same image, whatever the batch.
 
         Raises:
-            ArgumentError: values or seeds of another shape or dtype.
-            ValueError: no image at all, a dial outside its range or NaN, or size not 8 to 1024.
+            ArgumentError: values or seeds of another shape or dtype, or size not 8 to 1024.
+            ValueError: no image at all, or a dial outside its range or NaN.
 
         >>> noise.render(noise.sample_latents(4, g), 32).shape
         torch.Size([4, 3, 32, 32])
         """
-        self.check(latents, size)
-        values, seeds = latents
-        at = (torch.arange(size, device=values.device) + 0.5) / size - 0.5
-        y, x = torch.meshgrid(at, at, indexing="ij")
-        dials = {name: column[:, None, None] for name, column in zip(self.dials, values.T, strict=True)}
-        return self.draw(dials, seeds, x, y).clamp(0, 1)
+        self.check(latents)
+        dials = dict(zip(self.dials, latents.values.T[:, :, None, None], strict=True))
+        return self.draw(dials, latents.seeds, *pixels(size, latents.values.device)).clamp(0, 1)
 
     def targets(self, latents: TextureLatents) -> dict[str, Tensor]:
         """What a probe is asked for, by dial: angles and hues as sine and cosine, others as they are; shape (n, k).
@@ -128,14 +134,9 @@ class Texture:
             found[name] = torch.stack([turn.sin(), turn.cos()], 1) if dial.unit in turns else column[:, None]
         return found
 
-    def _bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return tuple(dial.low for dial in self.dials.values()), tuple(dial.high for dial in self.dials.values())
-
-    def check(self, latents: TextureLatents, size: int = 64) -> None:
-        """Raises what `render` raises."""
+    def check(self, latents: TextureLatents) -> None:
+        """Raises what `render` raises of latents."""
         _check_shapes(*latents)
-        if not 8 <= size <= 1024:
-            raise ValueError(f"size: wanted 8 to 1024 pixels, got {size}")
         if latents.values.shape[1] != len(self.dials) or not len(latents.seeds):
             shape = tuple(latents.values.shape)
             raise ValueError(f"values: wanted shape (n, {len(self.dials)}) with n ≥ 1, got {shape}")
@@ -147,6 +148,9 @@ class Texture:
 @checked
 def _check_shapes(values: Float[Tensor, "n dials"], seeds: Int[Tensor, " n"]) -> None:
     """Raises unless they are as they are declared."""
+
+
+Redraw = str | Callable[[TextureLatents, torch.Generator], TextureLatents] | None
 
 
 class Textures:
@@ -174,14 +178,7 @@ class Textures:
     """
 
     @checked
-    def __init__(
-        self,
-        kind: str | Texture,
-        redraw: str | Callable[[TextureLatents, torch.Generator], TextureLatents] | None = None,
-        *,
-        size: int = 32,
-        views: View | None = None,
-    ):
+    def __init__(self, kind: str | Texture, redraw: Redraw = None, *, size: ImageSize = 32, views: View | None = None):
         if isinstance(kind, str):
             one_of("kind", kind, TEXTURES)
         self.texture = TEXTURES[kind] if isinstance(kind, str) else kind
@@ -190,8 +187,6 @@ class Textures:
             one_of("redraw", name, (*self.texture.dials, "seed"))
         if redraw is None and views is None:
             raise ValueError("redraw, views: wanted at least one of them, or both members are the same image")
-        if not 8 <= size <= 1024:
-            raise ValueError(f"size: wanted 8 to 1024 pixels, got {size}")
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
@@ -212,16 +207,31 @@ class Textures:
         return Pairs(images, others, self.texture.targets(first)).viewed(self.views, generator)
 
 
+def pixels(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Each pixel's x and y, shape (size, size), in image widths from the centre, y downwards.
+
+    >>> pixels(2, torch.device("cpu"))[0].tolist()
+    [[-0.25, 0.25], [-0.25, 0.25]]
+    """
+    at = (torch.arange(size, device=device) + 0.5) / size - 0.5
+    x, y = torch.meshgrid(at, at, indexing="xy")
+    return x, y
+
+
 def draw_gradient_edge(dials, seeds, x, y):
-    """Two colours, each with a ramp of brightness, and a straight boundary, sharper at one end than at the other."""
+    """Two colours, each with a ramp of brightness, and a straight boundary, sharper at one end than at the other.
+
+    >>> Texture(gradient_edge.dials, draw_gradient_edge).render(gradient_edge.sample_latents(2, g), 16).shape
+    torch.Size([2, 3, 16, 16])
+    """
     along = x * dials["angle"].cos() + y * dials["angle"].sin() - dials["position"]
     across = y * dials["angle"].cos() - x * dials["angle"].sin()
     share = torch.sigmoid(along / 10 ** (dials["width"] + dials["taper"] * across))[:, None]  # of the first colour
-    first, second = (_colour(dials[f"hue_{i}"]) * (1 + dials[f"ramp_{i}"] * across)[:, None] for i in (1, 2))
+    first, second = (colour(dials[f"hue_{i}"]) * (1 + dials[f"ramp_{i}"] * across)[:, None] for i in (1, 2))
     return share * first + (1 - share) * second
 
 
-def draw_blob(dials, seeds, x, y):
+def _draw_blob(dials, seeds, x, y):
     """A star-shaped stain, its rim sharp or diffuse."""
     order = torch.arange(1, HARMONICS + 1, device=x.device)
     waves = numbers_of(seeds, (2, HARMONICS)) / order**1.3
@@ -229,10 +239,10 @@ def draw_blob(dials, seeds, x, y):
     wave = (waves[:, 0, :, None, None] * angle.cos() + waves[:, 1, :, None, None] * angle.sin()).sum(1)
     radius = dials["radius"] * (1 + dials["roughness"] * wave)
     inside = torch.sigmoid((radius - torch.hypot(x - dials["x"], y - dials["y"])) / 10 ** dials["width"])[:, None]
-    return inside * _colour(dials["hue_blob"]) + (1 - inside) * _colour(dials["hue_ground"], value=0.55)
+    return inside * colour(dials["hue_blob"]) + (1 - inside) * colour(dials["hue_ground"], value=0.55)
 
 
-def draw_noise(dials, seeds, x, y):
+def _draw_noise(dials, seeds, x, y):
     """Noise whose amplitude falls with frequency f as f^−exponent, in one tint."""
     size = len(x)
     frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]).to(x.device)
@@ -240,12 +250,12 @@ def draw_noise(dials, seeds, x, y):
     field = torch.fft.rfft2(numbers_of(seeds, (size, size))) * frequency ** -dials["exponent"]
     field = torch.fft.irfft2(field, s=(size, size))
     field = field / field.std((1, 2), keepdim=True)
-    return _colour(dials["hue"], value=0.6) * (1 + dials["contrast"] * field)[:, None]
+    return colour(dials["hue"], value=0.6) * (1 + dials["contrast"] * field)[:, None]
 
 
-def draw_dead_leaves(dials, seeds, x, y):
+def _draw_dead_leaves(dials, seeds, x, y):
     """Discs that hide each other, front to back, radii drawn from p(r) ∝ r⁻³; what they leave bare is grey."""
-    uniform = numbers_of(seeds, (LEAVES, 4), normal=False)  # radius, x, y, hue
+    uniform = numbers_of(seeds, (LEAVES, 4), torch.rand)  # radius, x, y, hue
     smallest = 10 ** dials["smallest"][:, 0]
     radius = (smallest**-2 + (0.4**-2 - smallest**-2) * uniform[:, :, 0]) ** -0.5
     centre = uniform[:, :, 1:3] * 1.4 - 0.7
@@ -256,21 +266,28 @@ def draw_dead_leaves(dials, seeds, x, y):
         dx, dy = (at - centre[:, leaf, i, None, None] for i, at in enumerate((x, y)))
         cover = torch.sigmoid((radius[:, leaf, None, None] - torch.hypot(dx, dy)) / 10 ** dials["width"])[:, None]
         brightness = 0.35 + 0.6 * ((leaf * 0.618) % 1)
-        image += through * cover * _colour(hue[:, leaf, None, None], value=brightness)
+        image += through * cover * colour(hue[:, leaf, None, None], value=brightness)
         through = through * (1 - cover)
     return image + through * 0.5
 
 
-def _colour(hue: Tensor, value: float = 0.8) -> Tensor:
-    return hue_to_rgb(hue.flatten(), saturation=0.6, value=value)[:, :, None, None]
+def colour(hue: Tensor, value: float = 0.8) -> Tensor:
+    """RGB of hues in turns, shape (n, h, w), with saturation 0.6; shape (n, 3, h, w).
+
+    >>> colour(torch.zeros(2, 1, 1)).shape
+    torch.Size([2, 3, 1, 1])
+    """
+    return hue_to_rgb(hue, saturation=0.6, value=value).movedim(-1, 1)
 
 
-def numbers_of(seeds: Tensor, shape: tuple[int, ...], *, normal: bool = True) -> Tensor:
-    """Random numbers, shape (n, *shape), those of an image drawn from its own seed: normal, or uniform in [0, 1)."""
-    draws = []
-    for seed in seeds.tolist():
-        generator = torch.Generator().manual_seed(seed)
-        draws.append((torch.randn if normal else torch.rand)(shape, generator=generator))
+def numbers_of(seeds: Tensor, shape: tuple[int, ...], draw: Callable[..., Tensor] = torch.randn) -> Tensor:
+    """Random numbers, shape (n, *shape), those of an image drawn from its own seed by `torch.randn` or `torch.rand`.
+
+    >>> first, second, third = numbers_of(torch.tensor([1, 2, 1]), (4,))
+    >>> torch.equal(first, second), torch.equal(first, third)
+    (False, True)
+    """
+    draws = [draw(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()]
     return torch.stack(draws).to(seeds.device)
 
 
@@ -304,7 +321,7 @@ blob = Texture(
         "hue_blob": _HUE,
         "hue_ground": _HUE,
     },
-    draw_blob,
+    _draw_blob,
 )
 #: Spectrum, contrast and tint of noise.
 noise = Texture(
@@ -313,7 +330,7 @@ noise = Texture(
         "contrast": Dial(0.05, 0.4, "standard deviation relative to the mean"),
         "hue": _HUE,
     },
-    draw_noise,
+    _draw_noise,
 )
 #: Size of the smallest leaf, sharpness of the rims, and the palette.
 dead_leaves = Texture(
@@ -323,6 +340,6 @@ dead_leaves = Texture(
         "hue": _HUE,
         "hue_spread": Dial(0.05, 0.6, "turns"),
     },
-    draw_dead_leaves,
+    _draw_dead_leaves,
 )
 TEXTURES = {"gradient_edge": gradient_edge, "blob": blob, "noise": noise, "dead_leaves": dead_leaves}

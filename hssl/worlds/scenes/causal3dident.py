@@ -17,9 +17,8 @@ from torchvision.transforms import v2
 
 from hssl.checks import Count, Positive, checked
 from hssl.pairs import Pairs, View
-from hssl.worlds.scenes.distribution import CLASSES, LATENTS, ImageSize, Latents, truncated_normal, truth, untouched
+from hssl.worlds.scenes import CLASSES, LATENTS, ImageSize, Latents, truncated_normal, truth, untouched
 
-SPLITS = {"train": "trainset", "test": "testset"}
 SCALE = np.array([2.0] * 3 + [np.pi / 2] * 7)  # latents_{k} over raw_latents_{k}
 
 
@@ -45,6 +44,10 @@ class Causal3DIdent(VisionDataset):
         ValueError: an unknown split or name; or a file is damaged, truncated, or does not belong to the others; names
             it.
     Source: von Kügelgen et al. 2021, section 5.2 and released code. Taught in: causal_scenes, "The released pictures".
+
+    >>> Causal3DIdent("unpacked_here")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FileNotFoundError: unpacked_here/trainset/raw_latents_0.npy: missing; the folder is wanted as released ...
     """
 
     @checked
@@ -61,16 +64,10 @@ class Causal3DIdent(VisionDataset):
     ):
         super().__init__(root, transform=transform)
         self.redraw, self.views, self.size, self.sigma = redraw, views, size, sigma
-        self.touched = [name not in untouched(redraw) for name in LATENTS] if redraw else []
-        folder = Path(root) / SPLITS[split]
-        values, files = zip(*[(_latents(folder, k), _images(folder, k)) for k in range(len(CLASSES))], strict=True)
-        for k, (rows, names) in enumerate(zip(values, files, strict=True)):
-            if len(rows) != len(names):
-                raise ValueError(
-                    f"{folder / f'images_{k}'}: holds {len(names)} images, but raw_latents_{k}.npy {len(rows)} rows; "
-                    "one of them is truncated"
-                )
-        self.files = [name for names in files for name in names]
+        self.touched = torch.tensor([bool(redraw) and name not in untouched(redraw) for name in LATENTS])
+        folder = Path(root) / f"{split}set"
+        values = [_latents(folder, k) for k in range(len(CLASSES))]
+        self.files = [file for k, rows in enumerate(values) for file in _images(folder, k, len(rows))]
         self.labels = torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(rows) for rows in values]))
         self.values = torch.from_numpy(np.concatenate(values))
         self.first = np.cumsum([0] + [len(rows) for rows in values])
@@ -105,12 +102,10 @@ class Causal3DIdent(VisionDataset):
         Raises:
             ValueError: a class with a single item, which may not be found.
         """
-        labels, values = Latents(*latents).check()
+        labels, values = latents
         found = torch.empty(len(values), dtype=torch.int64)
-        for k, tree in enumerate(self.trees):
-            rows = (labels == k).nonzero()[:, 0]
-            if not len(rows):
-                continue
+        for k in labels.unique().tolist():
+            tree, rows = self.trees[int(k)], (labels == k).nonzero()[:, 0]
             if but is not None and tree.n < 2:
                 raise ValueError(f"but: class {CLASSES[k]} has a single item, so that there is no other")
             near = torch.from_numpy(tree.query(values[rows].numpy(), k=min(2, tree.n))[1]).view(len(rows), -1)
@@ -124,9 +119,9 @@ class Causal3DIdent(VisionDataset):
         """Draw n pairs; the firsts with replacement. Class and latents of the first, as `scenes.truth` has them."""
         items = torch.randint(len(self), (n,), generator=generator)
         latents, others = Latents(self.labels[items], self.values[items]), items
-        if self.touched:
+        if self.redraw:
             drawn = truncated_normal(latents.values, generator, self.sigma)
-            changed = torch.where(torch.tensor(self.touched), drawn, latents.values)
+            changed = torch.where(self.touched, drawn, latents.values)
             others = self.nearest(Latents(latents.labels, changed), but=items)
         return Pairs(self._load(items), self._load(others), truth(latents)).viewed(self.views, generator)
 
@@ -159,7 +154,7 @@ def _array(path: Path) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _images(folder: Path, k: int) -> list[Path]:
+def _images(folder: Path, k: int, count: int) -> list[Path]:
     """Files of a class, in the order of their numbers, whatever the width they are padded to."""
     place = folder / f"images_{k}"
     if not place.is_dir():
@@ -168,6 +163,8 @@ def _images(folder: Path, k: int) -> list[Path]:
     for number, file in enumerate(files):
         if _number(file) != number:
             raise ValueError(f"{place}: image number {number} is missing or there twice; in its place is {file.name}")
+    if len(files) != count:
+        raise ValueError(f"{place}: holds {len(files)} images, but raw_latents_{k}.npy {count} rows; one is truncated")
     return files
 
 

@@ -7,6 +7,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from hssl.worlds.scenes.tracing import REACH, baked, unit
 
@@ -20,22 +21,23 @@ HUES = 5 / 6  # share of the colour circle that a hue runs over: no two latents 
 
 
 class Camera:
-    """The camera: where its rays meet the ground, a point a pixel, and its rays, supersampled."""
+    """The camera: where its rays meet the ground, a point a pixel, and its rays, supersampled.
+
+    >>> Camera(8, 2, torch.device("cpu")).rays.shape
+    torch.Size([256, 3])
+    """
 
     def __init__(self, size: int, supersampling: int, device: torch.device):
         self.size, self.supersampling = size, supersampling
         self.camera = torch.tensor(CAMERA, device=device)
-        forward = torch.tensor(TARGET, device=device) - self.camera
-        forward = forward / forward.norm()
-        right = torch.linalg.cross(forward, torch.tensor([0.0, 0.0, 1.0], device=device))
-        right = right / right.norm()
+        forward = normalize(torch.tensor(TARGET, device=device) - self.camera, dim=0)
+        right = normalize(torch.linalg.cross(forward, torch.tensor([0.0, 0.0, 1.0], device=device)), dim=0)
         up = torch.linalg.cross(right, forward)
 
         def rays(n: int) -> Tensor:  # shape (n², 3), row by row from the top left
             at = ((torch.arange(n, device=device) + 0.5) / n * 2 - 1) * math.tan(math.radians(FIELD_OF_VIEW / 2))
             y, x = torch.meshgrid(-at, at, indexing="ij")
-            rays = (forward + x[..., None] * right + y[..., None] * up).view(-1, 3)
-            return rays / rays.norm(dim=1, keepdim=True)
+            return normalize((forward + x[..., None] * right + y[..., None] * up).view(-1, 3))
 
         coarse = rays(size)
         self.ground = self.camera - coarse * (self.camera[2] / coarse[:, 2:])  # (pixels, 3)
@@ -45,37 +47,44 @@ class Camera:
 
 
 class Scene:
-    """What the latents mean: places in world units, rotations, linear RGB colours; a row a scene."""
+    """What the latents mean: places in world units, rotations, linear RGB colours; a row a scene.
+
+    >>> Scene(torch.tensor([0]), torch.zeros(1, 10)).centre
+    tensor([[0.0000, 0.0000, 1.7500]])
+    """
 
     def __init__(self, labels: Tensor, values: Tensor):
         to = values.new_tensor
         self.shapes = baked(values.device)
         self.start = self.shapes.start(labels)
         self.centre = values[:, :3] * to(POSITION) + to(ALOFT)  # (b, 3)
-        self.rotation = rotations(values[:, 3:6] * math.pi / 2)  # (b, 3, 3), from the shape's frame to the world's
+        self.rotation = _rotations(values[:, 3:6] * math.pi / 2)  # (b, 3, 3), from the shape's frame to the world's
         angle = values[:, 6] * math.pi / 2
         height = torch.full_like(angle, SPOT_HEIGHT)
         self.spot = torch.stack([SPOT_RADIUS * angle.sin(), -SPOT_RADIUS * angle.cos(), height], 1)
-        aim = torch.cat([0.35 * self.centre[:, :2], torch.zeros_like(self.centre[:, 2:])], 1) - self.spot
-        self.axis = aim / aim.norm(dim=1, keepdim=True)  # the spotlight follows the object a little
+        self.axis = normalize(to((0.35, 0.35, 0.0)) * self.centre - self.spot)  # it follows the object a little
         self.key = to(KEY).expand_as(self.spot)
-        hues = (values[:, 7:] + 1) / 2 * HUES
-        self.object = hue_to_rgb(hues[:, 0], saturation=0.92, value=0.95)
-        self.light = hue_to_rgb(hues[:, 1], saturation=0.75, value=1.0)
-        self.background = hue_to_rgb(hues[:, 2], saturation=0.55, value=0.42)
+        of_object, of_light, of_background = ((values[:, 7:] + 1) / 2 * HUES).T
+        self.object = hue_to_rgb(of_object, saturation=0.92, value=0.95)
+        self.light = hue_to_rgb(of_light, saturation=0.75, value=1.0)
+        self.background = hue_to_rgb(of_background, saturation=0.55, value=0.42)
 
     def spotlight(self, towards: Tensor, axis: Tensor) -> Tensor:
         """Strength of the spotlight, of vectors from light to point and its axis, shape (..., 3)."""
         distance = towards.norm(dim=-1)
-        return smoothstep(*CONE, (towards * axis).sum(-1) / distance) * (6.5 / distance) ** 2
+        return _smoothstep(*CONE, (towards * axis).sum(-1) / distance) * (6.5 / distance) ** 2
 
     def to_shape(self, vectors: Tensor, image: Tensor) -> Tensor:
         """Vectors (n, 3) of the world in the frame of their image's shape, in three rows: shape (3, n)."""
-        return turned(self.rotation.mT[image], vectors.T)
+        return _turned(self.rotation.mT[image], vectors.T)
 
 
 def shade(scene: Scene, view: Camera, with_object: bool) -> Tensor:
-    """Pictures, shape (b, 3, size, size), in [0, 1]."""
+    """Pictures, shape (b, 3, size, size), in [0, 1].
+
+    >>> shade(Scene(torch.tensor([0]), torch.zeros(1, 10)), Camera(8, 1, torch.device("cpu")), with_object=True).shape
+    torch.Size([1, 3, 8, 8])
+    """
     picture = _shade_ground(scene, view, with_object)  # (b, pixels, 3), linear light
     if with_object:
         colour, coverage = _shade_object(scene, view)
@@ -98,8 +107,8 @@ def _shade_ground(scene: Scene, view: Camera, with_object: bool) -> Tensor:
 
 def _ground_shadow(scene: Scene, view: Camera, light: Tensor, where: Tensor, *, hardness: float) -> Tensor:
     """Share of a light, at (b, 3), that reaches each point of the ground, shape (b, pixels)."""
-    to_light, to_centre = light[:, None] - view.ground, scene.centre[:, None] - view.ground  # (b, pixels, 3)
-    to_light = to_light / to_light.norm(dim=-1, keepdim=True)
+    to_light, to_centre = (place[:, None] - view.ground for place in (light, scene.centre))  # (b, pixels, 3)
+    to_light = normalize(to_light, dim=-1)
     along = (to_light * to_centre).sum(-1)
     nearest = ((to_centre**2).sum(-1) - along**2).clamp_min(0).sqrt()  # how near the ray passes by the centre
     image, pixel = (where & (nearest < 1.15 * REACH) & (along > 0)).nonzero(as_tuple=True)
@@ -109,14 +118,14 @@ def _ground_shadow(scene: Scene, view: Camera, light: Tensor, where: Tensor, *, 
     direction = scene.to_shape(to_light[image, pixel], image)
     share = scene.shapes.visible(origin, direction, first, scene.start[image], hardness=hardness)
     result = torch.ones_like(where, dtype=light.dtype)
-    result[image, pixel] = 1 - (1 - share) * (1 - smoothstep(0.95, 1.15, nearest))
+    result[image, pixel] = 1 - (1 - share) * (1 - _smoothstep(0.95, 1.15, nearest))
     return result
 
 
 def _shade_object(scene: Scene, view: Camera) -> tuple[Tensor, Tensor]:
     """The object's light, shape (b, pixels, 3), already weighted by its coverage, shape (b, pixels, 1)."""
     origin = view.camera - scene.centre
-    along = product(origin.T[..., None], view.rays.T[:, None])  # (b, rays)
+    along = _product(origin.T[..., None], view.rays.T[:, None])  # (b, rays)
     discriminant = along**2 - (origin**2).sum(1, keepdim=True) + REACH**2
     image, ray = (discriminant > 0).nonzero(as_tuple=True)  # these pass through the sphere around the shape
     half, along = discriminant[image, ray].sqrt(), along[image, ray]
@@ -129,15 +138,15 @@ def _shade_object(scene: Scene, view: Camera) -> tuple[Tensor, Tensor]:
     pixels = view.size**2
     total = samples.new_zeros(len(scene.centre) * pixels, 4)
     total.index_add_(0, image * pixels + view.pixel[ray], samples)
-    total = total.view(-1, pixels, 4)
-    return total[..., :3], total[..., 3:]
+    colour, coverage = total.view(-1, pixels, 4).split([3, 1], -1)
+    return colour, coverage
 
 
 def _light_on_object(scene: Scene, point: Tensor, ray: Tensor, image: Tensor) -> Tensor:
     """Linear RGB, shape (hits, 3): sky, bounce from the ground, key light and spotlight with their highlights."""
     grid, shapes = scene.start[image], scene.shapes
     normal = shapes.normal(point, grid)
-    world, up = (turned(scene.rotation[image], vectors).T for vectors in (point, normal))
+    world, up = (_turned(scene.rotation[image], vectors).T for vectors in (point, normal))
     world = world + scene.centre[image]
     open_sky = (shapes.distance(point + 0.16 * normal, grid) / 0.16).clamp(0, 1)  # ambient occlusion
     above, first = point + 2 * shapes.voxel * normal, torch.full_like(open_sky, 0.02)
@@ -156,7 +165,7 @@ def _light_on_object(scene: Scene, point: Tensor, ray: Tensor, image: Tensor) ->
     return matt + (0.16 * key_gloss)[:, None] + (0.25 * spot_gloss * cone)[:, None] * spot_colour
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
+def _product(a: Tensor, b: Tensor) -> Tensor:
     """Scalar products of vectors whose coordinates run along the first axis.
 
     Not by matrix multiplication, whose rounding depends on how many there are: an image must not depend on its batch.
@@ -164,12 +173,12 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def turned(matrices: Tensor, vectors: Tensor) -> Tensor:
+def _turned(matrices: Tensor, vectors: Tensor) -> Tensor:
     """Products of matrices, shape (n, 3, 3), and vectors in three rows, shape (3, n)."""
-    return torch.stack([product(row.T, vectors) for row in matrices.unbind(1)])
+    return torch.stack([_product(row.T, vectors) for row in matrices.unbind(1)])
 
 
-def rotations(angles: Tensor) -> Tensor:
+def _rotations(angles: Tensor) -> Tensor:
     """Rotation matrices R_z(γ) R_y(β) R_x(α), shape (n, 3, 3), of angles (α, β, γ) in radians, shape (n, 3)."""
     (ca, cb, cg), (sa, sb, sg) = angles.cos().T, angles.sin().T
     rows = [
@@ -181,12 +190,16 @@ def rotations(angles: Tensor) -> Tensor:
 
 
 def hue_to_rgb(hue: Tensor, *, saturation: float, value: float) -> Tensor:
-    """RGB, shape (n, 3), of hues in turns, shape (n,)."""
-    k = (hue[:, None] * 6 + hue.new_tensor([5.0, 3.0, 1.0])) % 6
+    """RGB, shape (…, 3), of hues in turns, shape (…).
+
+    >>> hue_to_rgb(torch.tensor([0.0, 0.5]), saturation=1.0, value=1.0).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
+    """
+    k = (hue[..., None] * 6 + hue.new_tensor([5.0, 3.0, 1.0])) % 6
     return value * (1 - saturation * torch.minimum(k, 4 - k).clamp(0, 1))
 
 
-def smoothstep(low: float, high: float, x: Tensor) -> Tensor:
+def _smoothstep(low: float, high: float, x: Tensor) -> Tensor:
     """0 below `low`, 1 above `high`, a cubic between."""
     t = ((x - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)

@@ -10,6 +10,7 @@ from importlib.resources import files
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 EXTENT = 1.05  # half the edge of the cube that the grid fills
 REACH = 1.0  # radius of the sphere that holds every shape
@@ -22,6 +23,9 @@ class Shapes:
 
     Args:
         distances: shape (shapes, r, r, r), indexed by z, y, x; from −EXTENT to EXTENT.
+
+    >>> Shapes(torch.zeros(2, 4, 4, 4)).start(torch.tensor([0, 1]))
+    tensor([ 0, 64], dtype=torch.int32)
     """
 
     def __init__(self, distances: Tensor):
@@ -57,8 +61,7 @@ class Shapes:
     def normal(self, points: Tensor, start: Tensor) -> Tensor:
         """Unit normals, shape (3, n), from the distances at four corners of a tetrahedron around each point."""
         corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])[:, :, None]
-        gradient = torch.stack([k * self.distance(points + self.voxel * k, start) for k in corners]).sum(0)
-        return unit(gradient)
+        return unit(torch.stack([k * self.distance(points + self.voxel * k, start) for k in corners]).sum(0))
 
     def trace(self, origins: Tensor, directions: Tensor, first: Tensor, last: Tensor, start: Tensor):
         """Follow rays from depth `first` to `last`, shape (n,) each.
@@ -98,8 +101,12 @@ class Shapes:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors of length 1, of vectors in three rows, shape (3, n)."""
-    return vectors / vectors.norm(dim=0).clamp_min(1e-6)
+    """Vectors of length 1, of vectors in three rows, shape (3, n).
+
+    >>> unit(torch.tensor([[3.0], [0.0], [4.0]])).T
+    tensor([[0.6000, 0.0000, 0.8000]])
+    """
+    return normalize(vectors, dim=0, eps=1e-6)
 
 
 @cache
@@ -108,6 +115,9 @@ def baked(device: torch.device) -> Shapes:
 
     Raises:
         FileNotFoundError: the package is installed without its data.
+
+    >>> baked(torch.device("cpu")).count
+    7
     """
     with (files("hssl.worlds.scenes") / "shapes.npz").open("rb") as file:
         steps = np.load(file)["distances"]
