@@ -20,6 +20,48 @@ def test_digits_are_balanced_and_in_turn():
     assert found.pictures[:, :, :2].sum() == 0  # the margin
 
 
+def saturated(images):
+    """The hue of the ink, in turns, where there is most of it; shape (n,)."""
+    n = torch.arange(len(images))
+    most = images.sum(1).flatten(1).argmax(1)
+    rgb = images.flatten(2)[n, :, most]
+    angle = 2 * torch.pi * torch.arange(3) / 3
+    return torch.atan2((rgb * angle.sin()).sum(1), (rgb * angle.cos()).sum(1)) / (2 * torch.pi) % 1
+
+
+@pytest.mark.parametrize("shared", ["digit", "hue", ("digit", "hue"), ()])
+def test_coloured_digits_share_what_they_say(shared, g):
+    world = labelled.ColouredDigits(shared, held_out=True)
+    pairs = world.sample(2000, g)
+    hues = [saturated(images) for images in (pairs.first, pairs.second)]
+    angle = 2 * torch.pi * hues[0]
+    torch.testing.assert_close(pairs.truth["hue"], torch.stack([angle.sin(), angle.cos()], 1), atol=1e-3, rtol=0)
+    apart = (hues[0] - hues[1] + 0.5) % 1 - 0.5
+    if "hue" in shared:
+        assert apart.abs().max() < 1e-3
+    else:  # the difference of two independent hues is uniform
+        assert torch.histc(apart, 8, -0.5, 0.5).sub(250).abs().max() < 4 * 250**0.5
+    inks = [images.amax(1).flatten(1) for images in (pairs.first, pairs.second)]
+    inks = [ink / ink.norm(dim=1, keepdim=True) for ink in inks]
+    alike = ((inks[0] * inks[1]).sum(1) > (inks[0] * inks[1].roll(1, 0)).sum(1)).float().mean()
+    assert alike > 0.9 if "digit" in shared else 0.45 < alike < 0.55  # than the partner of another
+    assert pairs.truth["digit"].bincount(minlength=10).min() > 150
+
+
+def test_coloured_digits_are_no_more_than_there_are(g):
+    with pytest.raises(ValueError, match="n: wanted at most 2500"):
+        labelled.ColouredDigits("digit").sample(2501, g)
+    with pytest.raises(ValueError, match="shared: wanted"):
+        labelled.ColouredDigits(("digit", "size"))
+
+
+def test_colours_are_cosines_and_equally_bright():
+    hue = torch.linspace(0, 1, 13)
+    rgb = labelled.coloured(torch.ones(13, 1, 1, 1), hue).flatten(1)
+    torch.testing.assert_close(rgb.sum(1), torch.full((13,), 1.5))
+    assert rgb[[0, 4, 8]].argmax(1).tolist() == [0, 1, 2] and rgb[[0, 4, 8]].amax(1).min() > 0.999
+
+
 def test_digits_are_what_they_say():
     """Each class's mean picture is nearer to its other half's mean than to any other class's."""
     found = labelled.digits()

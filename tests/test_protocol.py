@@ -20,7 +20,7 @@ from hssl.worlds.contours import Contours
 from hssl.worlds.covers import OccludedIcons
 from hssl.worlds.icons import held_out_pairs
 from hssl.worlds.images import Images
-from hssl.worlds.labelled import Digits, Emoji
+from hssl.worlds.labelled import ColouredDigits, Digits, Emoji
 from hssl.worlds.latents import ContentStyle
 from hssl.worlds.mosaics import BarGrids
 from hssl.worlds.photos import Photographs
@@ -48,6 +48,7 @@ WORLDS = {
     "icons": (lambda: OccludedIcons(["camera", "microphone", "bell", "home"]), lambda: ConvNet(1, 32, size=12)),
     "slashed icons": (lambda: slashed(held_out_pairs()[:20]), lambda: ConvNet(1, 32, size=12)),
     "digits": (lambda: Digits(), lambda: ConvNet(1, 32)),
+    "coloured digits": (lambda: ColouredDigits("digit"), lambda: ConvNet(3, 32)),
     "emoji": (lambda: Emoji(), lambda: ConvNet(3, 32)),
     "photographs": (lambda: Photographs(["china", "flower"]), lambda: ConvNet(3, 32, size=16)),
 }

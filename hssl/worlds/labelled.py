@@ -5,17 +5,19 @@ Taught in: joint_incremental, "What the levels are good for".
 """
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from hssl.checks import Count, checked
+from hssl.checks import Count, checked, one_of
 from hssl.pairs import Pairs, View
 from hssl.worlds.images import Images, affine, draw_rows
 
@@ -55,6 +57,62 @@ class Digits(Images):
         whole, start = digits(), 2500 * int(held_out or 0)
         rows = slice(start, None if held_out is None else start + 2500)
         super().__init__(whole.pictures[rows], views, {"class": whole.classes[rows]})
+
+
+class ColouredDigits:
+    """Handwritten digits in a colour, on black: a pair shares the digit, the hue of its ink, or both.
+
+    Shape (n, 3, 32, 32), each member with a small affine change of its own. A digit that is shared is one image twice;
+    one that is not is another image, of any digit. Hues are uniform, and independent where they are not shared.
+    Truth, of the first: "digit", and "hue" as sine and cosine.
+
+    Args:
+        shared: "digit", "hue" or both.
+        held_out: as in `Digits`.
+    Raises:
+        ValueError: another factor, or (when sampled) more pairs than there are digits.
+    Taught in: start_here, "Pairs, positives, negatives".
+
+    >>> pairs = ColouredDigits("digit").sample(8, g)
+    >>> pairs.first.shape, {name: tuple(of.shape) for name, of in pairs.truth.items()}
+    (torch.Size([8, 3, 32, 32]), {'digit': (8,), 'hue': (8, 2)})
+    """
+
+    def __init__(self, shared: str | Sequence[str], *, held_out: bool | None = False):
+        self.shared = {shared} if isinstance(shared, str) else set(shared)
+        for factor in self.shared:
+            one_of("shared", factor, ("digit", "hue"))
+        self.digits = Digits(held_out=held_out).pairs
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Pairs:
+        """n pairs of different digits: at most `len(world)`."""
+        if n > len(self):
+            raise ValueError(f"n: wanted at most {len(self)}, the digits that there are; got {n}")
+        order = draw_rows(len(self), len(self), generator)
+        hues = torch.rand(2, n, generator=generator, device=generator.device).cpu()
+        rows = order[:n], order[:n] if "digit" in self.shared else order.flip(0)[:n]
+        hues = hues[0], hues[int("hue" not in self.shared)]
+        views = (affine(self.digits.first[at], generator) for at in rows)
+        first, second = (coloured(ink, hue) for ink, hue in zip(views, hues, strict=True))
+        angle = 2 * math.pi * hues[0]
+        hue = torch.stack([angle.sin(), angle.cos()], 1)
+        return Pairs(first, second, {"digit": self.digits.truth["class"][rows[0]], "hue": hue})
+
+
+@checked
+def coloured(ink: Float[Tensor, "n 1 h w"], hue: Float[Tensor, " n"]) -> Float[Tensor, "n 3 h w"]:
+    """Ink in a colour, shape (n, 3, h, w); hue 0 and hue 1 are both red, and all hues are equally bright in the mean.
+
+    >>> coloured(torch.ones(1, 1, 1, 1), torch.tensor([0.0])).flatten()
+    tensor([1.0000, 0.2500, 0.2500])
+    """
+    thirds = torch.tensor([0.0, 1 / 3, 2 / 3], device=hue.device)
+    rgb = (1 + torch.cos(2 * math.pi * (hue[:, None] - thirds))) / 2  # (n, 3)
+    return ink * rgb[:, :, None, None]
 
 
 class Emoji:
