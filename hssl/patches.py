@@ -1,4 +1,4 @@
-"""Windows of a batch of images: all of them, the images back, neighbours, and what a larger window is made of.
+"""Windows of a batch of images: all of them, neighbours, and what a larger window is made of.
 
 Reading order throughout: window r · cols + c stands in row r and column c. Which pairs of windows are positive is
 left to `pairing`.
@@ -80,37 +80,6 @@ def cut(
     within = torch.arange(size, device=images.device)
     down, right = corners[:, 0, None] + within, corners[:, 1, None] + within  # (m, size)
     return images[rows[:, None, None], :, down[:, :, None], right[:, None]].permute(0, 3, 1, 2)
-
-
-@checked
-def assemble(
-    patches: Float[Tensor, "n rows cols c size size"], stride: Count | None = None
-) -> Float[Tensor, "n c height width"]:
-    """The images that windows were cut from; where windows overlap, their mean.
-
-    Args:
-        patches: shape (n, rows, cols, c, size, size), as `grid` gives them.
-        stride: that of `grid`; None means size.
-    Returns:
-        Shape (n, c, (rows − 1) · stride + size, (cols − 1) · stride + size).
-    Raises:
-        ArgumentError: another shape, integers (means are taken), no window, or a stride < 1 or > size, which leaves
-            pixels that no window holds.
-
-    >>> images = torch.rand(2, 3, 8, 12, generator=g)
-    >>> torch.equal(assemble(grid(images, 4)), images)
-    True
-    """
-    _not_empty(patches=patches)
-    n, rows, cols, c, size, _ = patches.shape
-    stride = size if stride is None else stride
-    if stride > size:
-        raise ArgumentError(f"stride: wanted 1 to {size}, the size of the windows; got {stride}")
-    shape = ((rows - 1) * stride + size, (cols - 1) * stride + size)
-    columns = patches.permute(0, 3, 4, 5, 1, 2).reshape(n, c * size**2, rows * cols)
-    total = torch.nn.functional.fold(columns, shape, size, stride=stride)
-    once = torch.ones_like(columns[:1, : size**2])
-    return total / torch.nn.functional.fold(once, shape, size, stride=stride)
 
 
 @checked
