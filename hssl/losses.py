@@ -64,7 +64,7 @@ def info_nce(
     >>> round(info_nce(h, h, similarity="euclidean").item(), 4)  # log(1 + 1/e)
     0.3133
     """
-    logits = _logits(anchors, positives, temperature, similarity)
+    logits = _similarities(anchors, positives, similarity, least=2) / temperature
     target = torch.arange(len(logits), device=logits.device)
     loss = cross_entropy(logits, target)
     return (loss + cross_entropy(logits.T, target)) / 2 if symmetric else loss
@@ -103,7 +103,7 @@ def debiased_info_nce(
     """
     if not 0 <= positive_rate < 1:
         raise ValueError(f"positive_rate: wanted 0 ≤ rate < 1, got {positive_rate}")
-    logits = _logits(anchors, positives, temperature, similarity)
+    logits = _similarities(anchors, positives, similarity, least=2) / temperature
     top = logits.detach().amax(1)  # taken off, so that nothing overflows
     own = (logits.diagonal() - top).exp()
     others = len(logits) - 1
@@ -247,15 +247,9 @@ def uniformity(embeddings: Float[Tensor, "n dim"], *, temperature: Positive = 1.
     return (-squared / temperature).logsumexp(0) - math.log(len(squared))
 
 
-def _logits(anchors: Tensor, positives: Tensor, temperature: float, similarity: str) -> Tensor:
-    if len(anchors) < 2:
-        raise ValueError(f"anchors: wanted at least 2 rows, got {len(anchors)}")
-    return _similarities(anchors, positives, similarity) / temperature
-
-
-def _similarities(anchors: Tensor, positives: Tensor, similarity: str) -> Tensor:
+def _similarities(anchors: Tensor, positives: Tensor, similarity: str, least: int = 0) -> Tensor:
     one_of("similarity", similarity, SIMILARITIES)
-    a, b = _prepare(anchors=anchors, positives=positives)
+    a, b = _prepare(least, anchors=anchors, positives=positives)
     with torch.autocast(a.device.type, enabled=False):
         if similarity == "cosine":
             return normalize(a, dim=1) @ normalize(b, dim=1).T
@@ -277,11 +271,9 @@ def _prepare(least: int = 0, **values: Tensor) -> list[Tensor]:
 
     Raises, with their names, what no type can say: too few rows, two dtypes, NaN or ±inf.
     """
-    finite(**values)
+    finite(least=least, **values)
     first, *_ = values
     for name, value in values.items():
-        if len(value) < least:
-            raise ValueError(f"{name}: wanted at least {least} rows, got {len(value)}")
         if value.dtype != values[first].dtype:
             raise ArgumentError(f"{name}: wanted {values[first].dtype}, as {first}, got {value.dtype}")
     return [value if value.dtype == torch.float64 else value.float() for value in values.values()]

@@ -18,7 +18,12 @@ from hssl.checks import ArgumentError, Count, Fraction, Inside, NonNegative, Pos
 
 
 class Masks(NamedTuple):
-    """What a rule says of n patches; both masks are symmetric, and no patch is paired with itself."""
+    """What a rule says of n patches; both masks are symmetric, and no patch is paired with itself.
+
+    >>> positive, negative = same_image(torch.tensor([0, 0, 1]))
+    >>> positive.sum().item(), negative.sum().item()
+    (2, 4)
+    """
 
     positive: Tensor  #: shape (n, n), bool
     negative: Tensor  #: shape (n, n), bool
@@ -169,8 +174,8 @@ def false_negative_rate(masks: Masks, truth: Bool[Tensor, "n n"]) -> float:
     >>> false_negative_rate(same_image(torch.tensor([0, 0, 1, 1])), torch.ones(4, 4) > 0)  # 4 of 6 are missed
     0.6666666666666666
     """
-    if truth.shape != masks.negative.shape:
-        raise ArgumentError(f"truth: wanted shape {tuple(masks.negative.shape)}, as the masks, got {tuple(truth.shape)}")
+    if (shape := masks.negative.shape) != truth.shape:
+        raise ArgumentError(f"truth: wanted shape {tuple(shape)}, as the masks, got {tuple(truth.shape)}")
     together = truth.clone().fill_diagonal_(False)
     if not together.any():
         raise ValueError("truth: no pair belongs together, so that the rate has no meaning")
@@ -301,8 +306,5 @@ def _distances(**points: Tensor) -> Tensor:
 
 def _several(**values: Tensor) -> Tensor:
     """The values; raises, with their name, what no type can say: fewer than 2 rows, NaN or ±inf."""
-    finite(**values)
-    ((name, value),) = values.items()
-    if len(value) < 2:
-        raise ValueError(f"{name}: wanted at least 2 rows, got {len(value)}")
-    return value
+    finite(least=2, **values)
+    return next(iter(values.values()))

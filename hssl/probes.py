@@ -61,8 +61,7 @@ def r2(representation: Matrix, factor: Factor, method: str = "kernel_ridge") -> 
     (1.0, True)
     """
     one_of("method", method, METHODS)
-    x, y = _as_matrix("representation", representation), _as_matrix("factor", factor)
-    _enough(x)
+    x, y = _as_matrix("representation", representation, least=20), _as_matrix("factor", factor)
     if method == "kernel_ridge" and len(x) > LIMIT:
         raise ValueError(
             f"representation: kernel ridge takes at most {LIMIT} samples, for its memory grows with their square; "
@@ -101,8 +100,7 @@ def accuracy(representation: Matrix, classes: Classes, *, labels: Count | None =
     >>> accuracy(torch.eye(3)[classes], classes)
     1.0
     """
-    x, y = _as_matrix("representation", representation), _as_matrix("classes", classes)[:, 0]
-    _enough(x)
+    x, y = _as_matrix("representation", representation, least=20), _as_matrix("classes", classes)[:, 0]
     rows = [np.flatnonzero(y == k) for k in np.unique(y)]
     fitted = [of[: len(of) // 2] for of in rows]
     least = min(map(len, fitted))
@@ -213,15 +211,8 @@ def _standardised(x: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     return np.asarray(StandardScaler().fit(fitted).transform(x))
 
 
-def _enough(x: np.ndarray) -> None:
-    if len(x) < 20:
-        raise ValueError(f"representation: wanted at least 20 samples, got {len(x)}")
-
-
-def _as_matrix(name: str, values: Tensor | np.ndarray) -> np.ndarray:
-    """float64, shape (n, k), at least a row, all of it finite."""
+def _as_matrix(name: str, values: Tensor | np.ndarray, least: int = 1) -> np.ndarray:
+    """float64, shape (n, k), so many rows at least, all of it finite."""
     x = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values.astype(np.float64)
-    if not len(x):
-        raise ValueError(f"{name}: wanted at least one row, got shape {x.shape}")
-    finite(**{name: x})
+    finite(least=least, **{name: x})
     return x[:, None] if x.ndim == 1 else x

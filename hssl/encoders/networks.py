@@ -73,9 +73,7 @@ class MLP(nn.Module):
         tensor([2.0000, 1.5000])
         """
         check_dtype("observations", observations, self)
-        if len(observations) < 2 * self.n_in:
-            raise ValueError(f"observations: wanted at least {2 * self.n_in} to whiten by, got {len(observations)}")
-        finite(observations=observations)
+        finite(least=2 * self.n_in, observations=observations)
         covariance = torch.cov(observations.T)
         if torch.linalg.matrix_rank(covariance, hermitian=True) < len(covariance):
             raise ValueError("observations: their covariance is singular; a coordinate follows from the others")
