@@ -148,7 +148,7 @@ def test_a_constant_representation_says_nothing():
     [
         (X, X[:-1], r"factor: wanted Real.* n = 800.*got f64\[799,3\]"),
         (X[:19], X[:19], "representation: wanted at least 20 rows, got 19"),
-        (X[:0], X[:0], "representation: wanted at least 1 rows"),
+        (X[:0], X[:0], "representation: wanted at least 20 rows, got 0"),
         (X, np.ones(800), "never varies"),
         (np.where(X > 3, np.nan, X) * np.nan, X, "representation: there are values that are not finite"),
         (X, np.full_like(X, np.inf), "factor: there are values that are not finite"),

@@ -8,7 +8,8 @@ from torch import nn
 
 from hssl import losses, patches
 from hssl.encoders import MLP, Hierarchy, Levels
-from hssl.training import SCHEDULES, Batch, Checkpoint, Minibatches, Phase, fit, fit_levels, level_losses
+from hssl.training import SCHEDULES, Batch, Checkpoint, Minibatches, Phase, fit, fit_levels
+from hssl.training.levels import level_losses
 
 
 def seeded(seed=0):

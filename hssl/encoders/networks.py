@@ -1,7 +1,8 @@
 """Networks that turn an observation into an embedding; levels of them are built in `levels`."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import torch
@@ -155,16 +156,31 @@ def embed(encoder: nn.Module, observations: Shaped[Tensor, "n ..."], batch: Coun
     """
     if not len(observations):
         raise ArgumentError(f"observations: wanted at least one, got shape {tuple(observations.shape)}")
-    modes = {module: module.training for module in encoder.modules()}
-    try:
-        encoder.eval()
+    with evaluating(encoder):
         parts = [encoder(part) for part in observations.split(batch)]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     if isinstance(parts[0], Tensor):
         return torch.cat(parts)
     return [torch.cat(level) for level in zip(*parts, strict=True)]
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, whatever mode the parts are in; after it each has its own mode again.
+
+    >>> network = nn.Sequential(nn.Linear(1, 1).eval(), nn.Dropout())
+    >>> with evaluating(network):
+    ...     network[1].training
+    False
+    >>> [part.training for part in network]
+    [False, True]
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @checked
@@ -181,19 +197,33 @@ def drawn_from(generator: torch.Generator, build: Callable[[], M]) -> M:
 
 
 def seeded(generator: torch.Generator | None) -> torch.Generator:
-    """The generator that is given, or a new one seeded 0."""
+    """The generator that is given, or a new one seeded 0.
+
+    >>> seeded(g) is g, seeded(None).initial_seed()
+    (True, 0)
+    """
     return torch.Generator().manual_seed(0) if generator is None else generator
 
 
 def check_widths(**widths: Iterable[int]) -> None:
-    """Raise an ArgumentError unless all of these are whole numbers ≥ 1; a declaration looks at only one of several."""
+    """Raise an ArgumentError unless all of these are whole numbers ≥ 1; a declaration looks at only one of several.
+
+    >>> check_widths(hidden=(8, 0))
+    Traceback (most recent call last):
+    hssl.checks.ArgumentError: hidden: wanted whole numbers ≥ 1, got (8, 0)
+    """
     for name, of in widths.items():
         if not all(isinstance(width, int) and width >= 1 for width in of):
             raise ArgumentError(f"{name}: wanted whole numbers ≥ 1, got {of}")
 
 
 def check_dtype(name: str, value: Tensor, network: nn.Module) -> None:
-    """Raise an ArgumentError unless a network's weights are of the type of its input; under autocast torch converts."""
+    """Raise an ArgumentError unless a network's weights are of the type of its input; under autocast torch converts.
+
+    >>> check_dtype("x", torch.zeros(1).double(), nn.Linear(1, 1))
+    Traceback (most recent call last):
+    hssl.checks.ArgumentError: x: wanted torch.float32, the type of the weights, got torch.float64; use .to()
+    """
     weights = next(network.parameters(), None)
     if weights is None or value.dtype == weights.dtype or torch.is_autocast_enabled(value.device.type):
         return

@@ -13,7 +13,11 @@ from hssl.pairs import Pairs, World
 
 
 class Batch(NamedTuple):
-    """What one step is made of."""
+    """What one step is made of.
+
+    >>> Batch((torch.zeros(8, 2), torch.ones(8, 2))).extras
+    ()
+    """
 
     members: tuple[Tensor, ...]  #: observations, one shape (batch, …): the firsts and the seconds, or images alone
     extras: tuple = ()  #: what the loss or the pairing rule is given besides
@@ -41,15 +45,15 @@ def stream(batches: Source, size: int, generator: torch.Generator | None, device
     """
     if isinstance(batches, DataLoader):
         endless = _endless(batches)
-        return lambda: as_batch(next(endless), device)
+        return lambda: _as_batch(next(endless), device)
     if isinstance(batches, World):
         if generator is None:
             raise ArgumentError("generator: wanted one, as the pairs of a world are drawn with it; got None")
-        return lambda: as_batch(batches.sample(size, generator), device)
-    return lambda: as_batch(batches(), device)
+        return lambda: _as_batch(batches.sample(size, generator), device)
+    return lambda: _as_batch(batches(), device)
 
 
-def as_batch(given: Any, device: torch.device) -> Batch:
+def _as_batch(given: Any, device: torch.device) -> Batch:
     """A `Batch` on the device, of Pairs, of a `Batch`, or of members; errors are those of `stream`."""
     if isinstance(given, Pairs):
         given = Batch((given.first, given.second))

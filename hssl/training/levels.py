@@ -5,12 +5,13 @@ Which levels learn when is left to `schedules`, what a level is to `encoders`.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
 from hssl.checks import ArgumentError, Count, checked
-from hssl.encoders import Levels
+from hssl.encoders import Levels, evaluating
 from hssl.losses import check_weights
 from hssl.training.batches import Batch, Minibatches, Source
 from hssl.training.checkpoints import Checkpoint
@@ -99,6 +100,10 @@ def level_losses(
         stack, batch, losses: as in `fit_levels`. phase: which levels have a loss, and how far its gradient reaches.
         start: the level that the batch is given to; those below it have seen it already.
     Taught in: hierarchy, "Two schedules, one loop".
+
+    >>> stack = Levels([nn.Linear(4, 3), nn.Linear(3, 2)])
+    >>> [level for level, loss in level_losses(stack, Batch((torch.ones(5, 4),)), [torch.sum] * 2, Phase(0, 1))]
+    [0, 1]
     """
     for k, z in _outputs(stack, torch.cat(batch.members), phase, start):
         yield k, losses[k](*z.chunk(len(batch.members)), *batch.extras)
@@ -111,11 +116,8 @@ def _outputs(stack: Levels, h: Tensor, phase: Phase, start: int) -> Iterator[tup
             h = stack.levels[k](h)
         if k >= phase.lowest:
             yield k, stack.heads[k](h)
-            h = h.detach() if phase.gradient_scale == 0 else h if phase.gradient_scale == 1 else _scaled(h, phase)
-
-
-def _scaled(h: Tensor, phase: Phase) -> Tensor:
-    return phase.gradient_scale * h + (1 - phase.gradient_scale) * h.detach()
+            if (scale := phase.gradient_scale) < 1:
+                h = scale * h + (1 - scale) * h.detach() if scale else h.detach()
 
 
 class _Learning(nn.Module):
@@ -127,19 +129,9 @@ class _Learning(nn.Module):
         self.learning = nn.ModuleList([*stack.levels[span], *stack.heads[span]])
         self._embed = partial(_outputs, stack, phase=phase, start=start)
 
-    def forward(self, x: Tensor) -> "_Outputs":
-        return _Outputs(self._embed(x))
-
-
-class _Outputs:
-    """The levels' outputs, not yet computed, so that with local backward passes one at a time is kept."""
-
-    def __init__(self, outputs: Iterator[tuple[int, Tensor]]):
-        self.outputs = outputs
-
-    def chunk(self, members: int) -> tuple[Iterator[tuple[int, tuple[Tensor, ...]]]]:
-        """As a tensor's `chunk`: each level's output by member."""
-        return (((k, z.chunk(members)) for k, z in self.outputs),)
+    def forward(self, x: Tensor) -> SimpleNamespace:
+        """What has `chunk`, as a tensor: the outputs by level and member, none computed before the loss asks for it."""
+        return SimpleNamespace(chunk=lambda members: [((k, z.chunk(members)) for k, z in self._embed(x))])
 
 
 def _total(outputs, *extras, losses, weights, phase: Phase, history: History) -> Tensor:
@@ -158,12 +150,8 @@ def _total(outputs, *extras, losses, weights, phase: Phase, history: History) ->
 
 
 def _watched(stack: Levels, watch: Callable[[nn.Module], object]) -> object:
-    modes = [(module, module.training) for module in stack.modules()]
-    try:
-        return watch(stack.eval())
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(stack):
+        return watch(stack)
 
 
 def _check(stack: Levels, plan: list[Phase], losses: list[Loss], steps: list[int]) -> None:

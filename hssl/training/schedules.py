@@ -10,7 +10,11 @@ from hssl.checks import ArgumentError
 
 
 class Phase(NamedTuple):
-    """A stretch of training in which the levels from `lowest` to `highest` learn, each with a loss of its own."""
+    """A stretch of training in which the levels from `lowest` to `highest` learn, each with a loss of its own.
+
+    >>> Phase(0, 2).gradient_scale, Phase(1, 2, 0.5).lowest
+    (1.0, 1)
+    """
 
     lowest: int  #: 0 is the first level; those below are frozen
     highest: int
@@ -40,7 +44,11 @@ def detached(levels: int, local_backward: bool = False) -> list[Phase]:
 
 
 def backward_per_level(levels: int) -> list[Phase]:
-    """As `detached`, with a backward pass per level, so that only one level's activations are kept at a time."""
+    """As `detached`, with a backward pass per level, so that only one level's activations are kept at a time.
+
+    >>> backward_per_level(3)
+    [Phase(lowest=0, highest=2, gradient_scale=0.0, local_backward=True)]
+    """
     return detached(levels, local_backward=True)
 
 
