@@ -5,20 +5,21 @@ What a batch of pairs is, is left to the worlds; how the loss is minimised, to `
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from hssl.checks import ArgumentError, Positive, checked, finite, one_of
+from hssl.checks import ArgumentError, Positive, checked, finite
 
-SIMILARITIES = ("cosine", "dot", "euclidean")
+Similarity = Literal["cosine", "dot", "euclidean"]
 
 
 @checked
 def similarity_matrix(
-    anchors: Float[Tensor, "n dim"], positives: Float[Tensor, "m dim"], similarity: str = "cosine"
+    anchors: Float[Tensor, "n dim"], positives: Float[Tensor, "m dim"], similarity: Similarity = "cosine"
 ) -> Float[Tensor, "n m"]:
     """Similarity of every anchor to every positive: "cosine", "dot" product, or "euclidean".
 
@@ -27,7 +28,7 @@ def similarity_matrix(
 
     Args:
         anchors, positives: embeddings of one dtype, shape (n, dim) and (m, dim).
-        similarity: one of `SIMILARITIES`.
+        similarity: "cosine", "dot", or "euclidean".
     Raises:
         ArgumentError: other shapes, no floats, or two dtypes. ValueError: an unknown similarity, NaN or ±inf.
 
@@ -43,7 +44,7 @@ def info_nce(
     positives: Float[Tensor, "batch dim"],
     *,
     temperature: Positive = 1.0,
-    similarity: str = "cosine",
+    similarity: Similarity = "cosine",
     symmetric: bool = False,
 ) -> Float[Tensor, ""]:
     """Cross-entropy of classifying each anchor's positive among the positives of the whole batch.
@@ -77,7 +78,7 @@ def debiased_info_nce(
     *,
     temperature: Positive = 1.0,
     positive_rate: float,
-    similarity: str = "cosine",
+    similarity: Similarity = "cosine",
 ) -> Float[Tensor, ""]:
     """InfoNCE without what the false negatives among the others of the batch add to the denominator.
 
@@ -247,8 +248,7 @@ def uniformity(embeddings: Float[Tensor, "n dim"], *, temperature: Positive = 1.
     return (-squared / temperature).logsumexp(0) - math.log(len(squared))
 
 
-def _similarities(anchors: Tensor, positives: Tensor, similarity: str, least: int = 0) -> Tensor:
-    one_of("similarity", similarity, SIMILARITIES)
+def _similarities(anchors: Tensor, positives: Tensor, similarity: Similarity, least: int = 0) -> Tensor:
     a, b = _prepare(least, anchors=anchors, positives=positives)
     with torch.autocast(a.device.type, enabled=False):
         if similarity == "cosine":

@@ -84,7 +84,7 @@ class Pairs:
         for came in (tuple(view.shape) if isinstance(view, Tensor) else view for view in seen):
             if came != self.first.shape:
                 raise ArgumentError(f"views: wanted views of shape {tuple(self.first.shape)}, got {came!r}")
-        return Pairs(*seen, self.truth)
+        return Pairs(seen[0], seen[1], self.truth)
 
 
 @runtime_checkable

@@ -129,10 +129,9 @@ def draw_neighbours(
     if valid.shape[1:] == (1, 1):
         raise ArgumentError(f"valid: wanted at least two windows per image, got shape {tuple(valid.shape)}")
     rows, cols = valid.shape[1:]
-    offsets = [way for way, room in (((0, 1), cols > 1), ((1, 0), rows > 1)) if room]
-    first, second = (
-        torch.cat(of).to(valid.device) for of in zip(*(neighbours(rows, cols, o) for o in offsets), strict=True)
-    )
+    numbers = torch.arange(rows * cols, device=valid.device).view(rows, cols)
+    first = torch.cat([numbers[:, :-1].flatten(), numbers[:-1].flatten()])
+    second = torch.cat([numbers[:, 1:].flatten(), numbers[1:].flatten()])
     both = valid.flatten(1)[:, first] & valid.flatten(1)[:, second]  # (n, pairs)
     if lonely := (~both.any(1)).sum().item():
         raise ArgumentError(f"valid: {lonely} of {len(valid)} images have no two valid windows side by side")
@@ -208,14 +207,10 @@ def constituents(
     if side > 1 and size % stride:
         raise ArgumentError(f"small: wanted a stride that divides its size {size}, got {stride}")
     if max(large_rows, large_cols) > 1 and large_stride % stride:
-        raise ArgumentError(
-            f"large: wanted a stride that is a multiple of {stride}, the small stride; got {large_stride}"
-        )
+        raise ArgumentError(f"large: wanted a stride that is a multiple of {stride}, the small one; got {large_stride}")
     step, within = large_stride // stride, torch.arange(side) * (size // stride)
-    at_row = torch.arange(large_rows)[:, None] * step + within  # (large_rows, side)
-    at_col = torch.arange(large_cols)[:, None] * step + within  # (large_cols, side)
-    numbers = at_row[:, None, :, None] * cols + at_col[None, :, None, :]  # (large_rows, large_cols, side, side)
-    return numbers.reshape(large_rows * large_cols, side**2)
+    row, col = (torch.arange(count)[:, None] * step + within for count in (large_rows, large_cols))  # (count, side)
+    return (row[:, None, :, None] * cols + col[None, :, None, :]).reshape(large_rows * large_cols, side**2)
 
 
 @checked

@@ -7,6 +7,7 @@ Estimators are scikit-learn's; here stands only how they are set up. Whether a s
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Integer, Real
@@ -19,11 +20,11 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from hssl.checks import ArgumentError, Count, checked, finite, one_of
+from hssl.checks import ArgumentError, Count, checked, finite
 from hssl.encoders import embed
 from hssl.pairs import Pairs
 
-METHODS = ("linear", "kernel_ridge")
+Method = Literal["linear", "kernel_ridge"]
 GAMMAS = tuple(map(float, np.logspace(-2, 2, 4)))  # of exp(−gamma · squared distance): wide to narrow kernels
 ALPHAS = (1.0, 0.1, 0.01, 0.001)  # penalty on the squared norm: strong to weak
 SEARCHED = 600  # samples that choose among all settings
@@ -37,7 +38,7 @@ Labels = Real[Tensor, " n"] | Bool[Tensor, " n"] | Real[np.ndarray, " n"] | Bool
 
 
 @checked
-def r2(representation: Matrix, factor: Factor, method: str = "kernel_ridge") -> float:
+def r2(representation: Matrix, factor: Factor, method: Method = "kernel_ridge") -> float:
     """How much of a factor's variance a regression on the representation explains, on held-out samples.
 
     The first half of the samples is fitted, the second half is scored; both arguments are standardised by the first.
@@ -60,7 +61,6 @@ def r2(representation: Matrix, factor: Factor, method: str = "kernel_ridge") -> 
     >>> round(r2(x, x[:, 0] ** 2), 1), r2(x, x[:, 0] ** 2, "linear") < 0.1
     (1.0, True)
     """
-    one_of("method", method, METHODS)
     x, y = _as_matrix("representation", representation, least=20), _as_matrix("factor", factor)
     if method == "kernel_ridge" and len(x) > LIMIT:
         raise ValueError(
@@ -115,7 +115,7 @@ def accuracy(representation: Matrix, classes: Classes, *, labels: Count | None =
     return float(model.score(x[scored], y[scored]))
 
 
-def read_off(encoder: nn.Module, pairs: Pairs, *, method: str = "kernel_ridge") -> dict[str, float]:
+def read_off(encoder: nn.Module, pairs: Pairs, *, method: Method = "kernel_ridge") -> dict[str, float]:
     """The score of every factor of the first members: accuracy of a class, R² of what is measured in numbers.
 
     Args:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hssl.checks import ArgumentError, Count, checked
 from hssl.encoders import Levels, evaluating
+from hssl.encoders.networks import check_widths
 from hssl.losses import check_weights
 from hssl.training.batches import Batch, Minibatches, Source
 from hssl.training.checkpoints import Checkpoint
@@ -66,7 +67,12 @@ def fit_levels(
     """
     plan = phases(schedule, len(stack.levels))
     losses, steps = list(losses), [steps] * len(plan) if isinstance(steps, int) else list(steps)
-    _check(stack, plan, losses, steps)
+    if len(losses) != len(stack.levels) or len(steps) != len(plan):
+        raise ArgumentError(
+            f"losses, steps: wanted a loss for each of {len(stack.levels)} levels and steps for each of {len(plan)} "
+            f"phases, got {len(losses)} and {len(steps)}"
+        )
+    check_widths(steps=steps)
     weights = check_weights([1.0] * len(losses) if weights is None else weights, len(losses))
     if not all(any(weights[phase.lowest : phase.highest + 1]) for phase in plan):
         raise ValueError(f"weights: in some phase all losses that are minimised weigh 0; got {weights}")
@@ -82,7 +88,7 @@ def fit_levels(
         start = phase.lowest if store else 0  # what lies below it is computed once
         kept = store.precomputed(Levels(list(stack.levels[:start]))) if store and start else batches
         total = partial(_total, losses=losses, weights=weights, phase=phase, history=history)
-        seen = (lambda _: _watched(stack, watch)) if watch else None
+        seen = evaluating(stack)(lambda _: watch(stack)) if watch else None
         part = checkpoint.of_phase(number, stack, settings) if checkpoint else None
         learning = _Learning(stack, phase, start)
         fit(learning, kept, loss=total, steps=steps[number], watch=seen, checkpoint=part, history=history, **shared)
@@ -149,27 +155,9 @@ def _total(outputs, *extras, losses, weights, phase: Phase, history: History) ->
     return value if value.requires_grad else value.requires_grad_()  # nothing is left to do for `backward`
 
 
-def _watched(stack: Levels, watch: Callable[[nn.Module], object]) -> object:
-    with evaluating(stack):
-        return watch(stack)
-
-
-def _check(stack: Levels, plan: list[Phase], losses: list[Loss], steps: list[int]) -> None:
-    if len(losses) != len(stack.levels) or len(steps) != len(plan):
-        raise ArgumentError(
-            f"losses, steps: wanted a loss for each of {len(stack.levels)} levels and steps for each of {len(plan)} "
-            f"phases, got {len(losses)} and {len(steps)}"
-        )
-    if min(steps) < 1:
-        raise ArgumentError(f"steps: wanted at least 1 in each phase, got {steps}")
-
-
 def _precomputable(plan: list[Phase], batches: Source) -> Minibatches:
     if len(plan) == 1:
         raise ArgumentError("precompute: nothing is frozen when all levels learn at once; wanted a schedule of phases")
     if not isinstance(batches, Minibatches) or batches.augment is not None:
-        raise ArgumentError(
-            "precompute: these batches are drawn or augmented anew in every step, so that nothing can be kept; wanted "
-            "Minibatches without augment, or precompute=False"
-        )
+        raise ArgumentError("precompute: wanted Minibatches without augment, not what is augmented anew in every step")
     return batches

@@ -95,9 +95,9 @@ def fit(
     draw = stream(batches, batch, generator, device)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=learning_rate, fused=device.type in ("cpu", "cuda"))
     rates = OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)
-    trained, first = {"model": encoder, "optimizer": optimizer, "rates": rates, "history": history}, 1
-    if checkpoint:
-        first = checkpoint.resume(trained, {"steps": steps, "learning_rate": learning_rate})
+    trained = {"model": encoder, "optimizer": optimizer, "rates": rates, "history": history}
+    settings = {"steps": steps, "learning_rate": learning_rate}
+    first = checkpoint.resume(trained, settings) if checkpoint else 1
     encoder.train()
     try:
         for step in progress(range(first, steps + 1), label):
@@ -117,7 +117,7 @@ def fit(
                 history.watched.append((len(history.loss), watch(encoder.eval())))
                 encoder.train()
             if checkpoint and (step % checkpoint.every == 0 or step == steps):
-                checkpoint.keep(step, trained, {"steps": steps, "learning_rate": learning_rate})
+                checkpoint.keep(step, trained, settings)
     finally:
         encoder.eval()
     return history

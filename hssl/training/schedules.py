@@ -4,6 +4,7 @@ A schedule is a function from the number of levels to phases, so that a reader's
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from hssl.checks import ArgumentError
@@ -43,15 +44,6 @@ def detached(levels: int, local_backward: bool = False) -> list[Phase]:
     return [Phase(0, levels - 1, 0.0, local_backward)]
 
 
-def backward_per_level(levels: int) -> list[Phase]:
-    """As `detached`, with a backward pass per level, so that only one level's activations are kept at a time.
-
-    >>> backward_per_level(3)
-    [Phase(lowest=0, highest=2, gradient_scale=0.0, local_backward=True)]
-    """
-    return detached(levels, local_backward=True)
-
-
 def overlapping(levels: int, overlap: int = 1) -> list[Phase]:
     """A phase per level, bottom up; so many levels below the newest go on learning. Source: Xiong et al. 2020.
 
@@ -74,7 +66,7 @@ def incremental(levels: int) -> list[Phase]:
 SCHEDULES: dict[str, Schedule] = {
     "joint": joint,
     "detached": detached,
-    "backward per level": backward_per_level,
+    "backward per level": partial(detached, local_backward=True),  # keeps one level's activations at a time
     "overlapping": overlapping,
     "incremental": incremental,
 }
