@@ -5,7 +5,7 @@ What a batch of pairs is, is left to the worlds; how the loss is minimised, to `
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy, normalize, softplus
 from hssl.checks import ArgumentError, Positive, checked, finite
 
 Similarity = Literal["cosine", "dot", "euclidean"]
+SIMILARITIES = get_args(Similarity)
 
 
 @checked

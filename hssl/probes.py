@@ -7,7 +7,7 @@ Estimators are scikit-learn's; here stands only how they are set up. Whether a s
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Integer, Real
@@ -25,6 +25,7 @@ from hssl.encoders import embed
 from hssl.pairs import Pairs
 
 Method = Literal["linear", "kernel_ridge"]
+METHODS = get_args(Method)
 GAMMAS = tuple(map(float, np.logspace(-2, 2, 4)))  # of exp(−gamma · squared distance): wide to narrow kernels
 ALPHAS = (1.0, 0.1, 0.01, 0.001)  # penalty on the squared norm: strong to weak
 SEARCHED = 600  # samples that choose among all settings

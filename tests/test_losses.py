@@ -2,7 +2,6 @@
 
 import math
 from functools import partial
-from typing import get_args
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from sklearn.metrics import log_loss
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
 from hssl.losses import (
-    Similarity,
+    SIMILARITIES,
     alignment,
     check_weights,
     debiased_info_nce,
@@ -22,8 +21,6 @@ from hssl.losses import (
     similarity_matrix,
     uniformity,
 )
-
-SIMILARITIES = get_args(Similarity)
 
 
 def embeddings(n=6, dim=4, seed=0):

@@ -1,6 +1,7 @@
 """Networks that turn an observation into an embedding; levels of them are built in `levels`."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
@@ -125,10 +126,9 @@ class ConvNet(nn.Module):
         self.n_in, self.size = n_in, size
 
         def build() -> nn.Sequential:
-            layers, side, widths = [], size, (n_in, *channels)
+            layers, widths, side = [], (n_in, *channels), math.ceil(size / 2 ** len(channels))
             for a, b in itertools.pairwise(widths):
                 layers += [nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
-                side = (side + 1) // 2
             to_hidden = nn.Linear(widths[-1] * side**2, hidden)
             return nn.Sequential(*layers, nn.Flatten(), to_hidden, nn.ReLU(), nn.Linear(hidden, n_out))
 

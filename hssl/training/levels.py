@@ -4,6 +4,7 @@ Which levels learn when is left to `schedules`, what a level is to `encoders`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -79,8 +80,10 @@ def fit_levels(
     store = _precomputable(plan, batches) if precompute else None
     settings = {"steps": steps, "learning_rate": learning_rate, "schedule": repr(plan), "weights": weights}
     settings |= {"parameters": [list(p.shape) for p in stack.parameters()]}
-    if checkpoint and (kept := checkpoint.of_phase(0, stack, settings).load(settings)):
-        stack.load_state_dict(kept["model"])
+    if checkpoint:
+        checkpoint = replace(checkpoint, whole=stack, settings=settings)
+        if kept := checkpoint.load(settings):
+            stack.load_state_dict(kept["model"])
     history = History()
     shared = {"batch": batch, "learning_rate": learning_rate, "generator": generator, "every": every, "label": label}
     for number, phase in enumerate(plan):
@@ -89,7 +92,7 @@ def fit_levels(
         kept = store.precomputed(Levels(list(stack.levels[:start]))) if store and start else batches
         total = partial(_total, losses=losses, weights=weights, phase=phase, history=history)
         seen = evaluating(stack)(lambda _: watch(stack)) if watch else None
-        part = checkpoint.of_phase(number, stack, settings) if checkpoint else None
+        part = replace(checkpoint, phase=number) if checkpoint else None
         learning = _Learning(stack, phase, start)
         fit(learning, kept, loss=total, steps=steps[number], watch=seen, checkpoint=part, history=history, **shared)
     return history
