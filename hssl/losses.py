@@ -31,7 +31,7 @@ def similarity_matrix(
         anchors, positives: embeddings of one dtype, shape (n, dim) and (m, dim).
         similarity: "cosine", "dot", or "euclidean".
     Raises:
-        ArgumentError: other shapes, no floats, or two dtypes. ValueError: an unknown similarity, NaN or ±inf.
+        ArgumentError: other shapes, no floats, two dtypes, or an unknown similarity. ValueError: NaN or ±inf.
 
     >>> similarity_matrix(torch.tensor([[5000.0], [5001.0]]), torch.tensor([[5003.0]]), "euclidean").tolist()
     [[-9.0], [-4.0]]
@@ -58,8 +58,8 @@ def info_nce(
     Returns:
         Mean cross-entropy in nats, shape (); guessing gives log(batch).
     Raises:
-        ArgumentError: shapes or dtypes differ, no floats, or temperature <= 0.
-        ValueError: batch < 2, an unknown similarity, NaN or ±inf.
+        ArgumentError: shapes or dtypes differ, no floats, temperature <= 0, or an unknown similarity.
+        ValueError: batch < 2, NaN or ±inf.
     Source: van den Oord et al. 2018, eq. 4. Taught in: content_style, "The objective".
 
     >>> h = torch.tensor([[5000.0], [5001.0]])

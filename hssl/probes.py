@@ -52,8 +52,8 @@ def r2(representation: Matrix, factor: Factor, method: Method = "kernel_ridge") 
     Returns:
         R² ≤ 1; 0 means no better than the mean, and it may fall below.
     Raises:
-        ArgumentError: shapes or dtypes other than declared, complex numbers among them.
-        ValueError: unknown method, fewer than 20 samples, more than 20,000 for kernel ridge, NaN or ±inf, or a factor
+        ArgumentError: shapes or dtypes other than declared, complex numbers among them, or an unknown method.
+        ValueError: fewer than 20 samples, more than 20,000 for kernel ridge, NaN or ±inf, or a factor
             that never varies in one of the halves.
     Source: von Kügelgen et al. 2021, section 5.1, with the settings of their code.
     Taught in: content_style, "One run from beginning to end".
