@@ -4,7 +4,7 @@ Redrawn latents are left to the worlds, as `Scenes(redraw="hues")`; what an enco
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 
 import torch
 from jaxtyping import Float
@@ -51,7 +51,7 @@ def quarter_turn(images: Images, generator: torch.Generator) -> Images:
     >>> any(torch.equal(view, image.rot90(k, (2, 3))) for k in range(4))
     True
     """
-    return _each(QuarterTurn(), images, generator)
+    return _each(lambda image: image.rot90(int(torch.randint(4, ())), (-2, -1)), images, generator)
 
 
 def camera(images: Images, generator: torch.Generator) -> Images:
@@ -88,23 +88,7 @@ def compose(names: str) -> View:
     if unknown := [name for name in names.split("+") if name not in VIEWS]:
         raise ArgumentError(f"names: unknown {', '.join(map(repr, unknown))}; there are {', '.join(VIEWS)}")
     chosen = [VIEWS[name] for name in names.split("+")]
-
-    def view(images: Tensor, generator: torch.Generator) -> Tensor:
-        for one in chosen:
-            images = one(images, generator)
-        return images
-
-    return view
-
-
-class QuarterTurn(v2.Transform):
-    """Turn an image by 0, 90, 180 or 270 degrees, each equally likely."""
-
-    def make_params(self, flat_inputs):
-        return {"turns": int(torch.randint(4, ()))}
-
-    def transform(self, inpt, params):
-        return inpt.rot90(params["turns"], (-2, -1))
+    return lambda images, generator: reduce(lambda seen, view: view(seen, generator), chosen, images)
 
 
 @checked

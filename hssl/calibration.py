@@ -189,8 +189,6 @@ def _log_background(rate: float) -> float:
 
 def _usable(**critic: Tensor) -> Tensor:
     """The critic in float64, without gradients; raises, with its name, where it is empty or not finite."""
-    finite(**critic)
     ((name, value),) = critic.items()
-    if not value.numel():
-        raise ValueError(f"{name}: wanted at least one value, got shape {tuple(value.shape)}")
+    finite(least=1, **{name: value.flatten()})
     return value.detach().double()

@@ -41,7 +41,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ArgumentError(TypeError, ValueError):
-    """An argument of another shape, type or range than declared; names it, what was wanted and what came."""
+    """An argument of another shape, type or range than declared; names it, what was wanted and what came.
+
+    >>> issubclass(ArgumentError, TypeError), issubclass(ArgumentError, ValueError)
+    (True, True)
+    """
 
 
 def checked(function: F) -> F:
@@ -73,16 +77,17 @@ def checked(function: F) -> F:
     return cast(F, call)
 
 
-def finite(**values: Tensor | np.ndarray) -> None:
-    """Raise a ValueError that names the first of these arrays which holds a NaN or an infinity.
+def finite(*, least: int = 0, **values: Tensor | np.ndarray) -> None:
+    """Raise a ValueError that names the first of these arrays with a NaN, an infinity, or fewer rows than `least`.
 
     >>> finite(embeddings=torch.tensor([1.0, torch.inf]))
     Traceback (most recent call last):
     ValueError: embeddings: there are values that are not finite
     """
     for name, value in values.items():
-        good = value.isfinite() if isinstance(value, Tensor) else np.isfinite(value)
-        if not good.all():
+        if least and len(value) < least:
+            raise ValueError(f"{name}: wanted at least {least} rows, got {len(value)}")
+        if not (value.isfinite() if isinstance(value, Tensor) else np.isfinite(value)).all():
             raise ValueError(f"{name}: there are values that are not finite")
 
 

@@ -5,21 +5,23 @@ What a batch of pairs is, is left to the worlds; how the loss is minimised, to `
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from hssl.checks import ArgumentError, Positive, checked, finite, one_of
+from hssl.checks import ArgumentError, Positive, checked, finite
 from hssl.patches import draw_neighbours, facing
 
-SIMILARITIES = ("cosine", "dot", "euclidean")
+Similarity = Literal["cosine", "dot", "euclidean"]
+SIMILARITIES = get_args(Similarity)
 
 
 @checked
 def similarity_matrix(
-    anchors: Float[Tensor, "n dim"], positives: Float[Tensor, "m dim"], similarity: str = "cosine"
+    anchors: Float[Tensor, "n dim"], positives: Float[Tensor, "m dim"], similarity: Similarity = "cosine"
 ) -> Float[Tensor, "n m"]:
     """Similarity of every anchor to every positive: "cosine", "dot" product, or "euclidean".
 
@@ -28,9 +30,9 @@ def similarity_matrix(
 
     Args:
         anchors, positives: embeddings of one dtype, shape (n, dim) and (m, dim).
-        similarity: one of `SIMILARITIES`.
+        similarity: "cosine", "dot", or "euclidean".
     Raises:
-        ArgumentError: other shapes, no floats, or two dtypes. ValueError: an unknown similarity, NaN or ±inf.
+        ArgumentError: other shapes, no floats, two dtypes, or an unknown similarity. ValueError: NaN or ±inf.
 
     >>> similarity_matrix(torch.tensor([[5000.0], [5001.0]]), torch.tensor([[5003.0]]), "euclidean").tolist()
     [[-9.0], [-4.0]]
@@ -44,7 +46,7 @@ def info_nce(
     positives: Float[Tensor, "batch dim"],
     *,
     temperature: Positive = 1.0,
-    similarity: str = "cosine",
+    similarity: Similarity = "cosine",
     symmetric: bool = False,
 ) -> Float[Tensor, ""]:
     """Cross-entropy of classifying each anchor's positive among the positives of the whole batch.
@@ -57,15 +59,15 @@ def info_nce(
     Returns:
         Mean cross-entropy in nats, shape (); guessing gives log(batch).
     Raises:
-        ArgumentError: shapes or dtypes differ, no floats, or temperature <= 0.
-        ValueError: batch < 2, an unknown similarity, NaN or ±inf.
+        ArgumentError: shapes or dtypes differ, no floats, temperature <= 0, or an unknown similarity.
+        ValueError: batch < 2, NaN or ±inf.
     Source: van den Oord et al. 2018, eq. 4. Taught in: content_style, "The objective".
 
     >>> h = torch.tensor([[5000.0], [5001.0]])
     >>> round(info_nce(h, h, similarity="euclidean").item(), 4)  # log(1 + 1/e)
     0.3133
     """
-    logits = _logits(anchors, positives, temperature, similarity)
+    logits = _similarities(anchors, positives, similarity, least=2) / temperature
     target = torch.arange(len(logits), device=logits.device)
     loss = cross_entropy(logits, target)
     return (loss + cross_entropy(logits.T, target)) / 2 if symmetric else loss
@@ -78,7 +80,7 @@ def debiased_info_nce(
     *,
     temperature: Positive = 1.0,
     positive_rate: float,
-    similarity: str = "cosine",
+    similarity: Similarity = "cosine",
 ) -> Float[Tensor, ""]:
     """InfoNCE without what the false negatives among the others of the batch add to the denominator.
 
@@ -104,7 +106,7 @@ def debiased_info_nce(
     """
     if not 0 <= positive_rate < 1:
         raise ValueError(f"positive_rate: wanted 0 ≤ rate < 1, got {positive_rate}")
-    logits = _logits(anchors, positives, temperature, similarity)
+    logits = _similarities(anchors, positives, similarity, least=2) / temperature
     top = logits.detach().amax(1)  # taken off, so that nothing overflows
     own = (logits.diagonal() - top).exp()
     others = len(logits) - 1
@@ -281,15 +283,8 @@ def uniformity(embeddings: Float[Tensor, "n dim"], *, temperature: Positive = 1.
     return (-squared / temperature).logsumexp(0) - math.log(len(squared))
 
 
-def _logits(anchors: Tensor, positives: Tensor, temperature: float, similarity: str) -> Tensor:
-    if len(anchors) < 2:
-        raise ValueError(f"anchors: wanted at least 2 rows, got {len(anchors)}")
-    return _similarities(anchors, positives, similarity) / temperature
-
-
-def _similarities(anchors: Tensor, positives: Tensor, similarity: str) -> Tensor:
-    one_of("similarity", similarity, SIMILARITIES)
-    a, b = _prepare(anchors=anchors, positives=positives)
+def _similarities(anchors: Tensor, positives: Tensor, similarity: Similarity, least: int = 0) -> Tensor:
+    a, b = _prepare(least, anchors=anchors, positives=positives)
     with torch.autocast(a.device.type, enabled=False):
         if similarity == "cosine":
             return normalize(a, dim=1) @ normalize(b, dim=1).T
@@ -311,11 +306,9 @@ def _prepare(least: int = 0, **values: Tensor) -> list[Tensor]:
 
     Raises, with their names, what no type can say: too few rows, two dtypes, NaN or ±inf.
     """
-    finite(**values)
+    finite(least=least, **values)
     first, *_ = values
     for name, value in values.items():
-        if len(value) < least:
-            raise ValueError(f"{name}: wanted at least {least} rows, got {len(value)}")
         if value.dtype != values[first].dtype:
             raise ArgumentError(f"{name}: wanted {values[first].dtype}, as {first}, got {value.dtype}")
     return [value if value.dtype == torch.float64 else value.float() for value in values.values()]

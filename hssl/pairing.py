@@ -18,7 +18,12 @@ from hssl.checks import ArgumentError, Count, Fraction, Inside, NonNegative, Pos
 
 
 class Masks(NamedTuple):
-    """What a rule says of n patches; both masks are symmetric, and no patch is paired with itself."""
+    """What a rule says of n patches; both masks are symmetric, and no patch is paired with itself.
+
+    >>> positive, negative = same_image(torch.tensor([0, 0, 1]))
+    >>> positive.sum().item(), negative.sum().item()
+    (2, 4)
+    """
 
     positive: Tensor  #: shape (n, n), bool
     negative: Tensor  #: shape (n, n), bool
@@ -169,31 +174,12 @@ def false_negative_rate(masks: Masks, truth: Bool[Tensor, "n n"]) -> float:
     >>> false_negative_rate(same_image(torch.tensor([0, 0, 1, 1])), torch.ones(4, 4) > 0)  # 4 of 6 are missed
     0.6666666666666666
     """
-    return _called(masks.negative, truth, True)
-
-
-@checked
-def false_positive_rate(masks: Masks, truth: Bool[Tensor, "n n"]) -> float:
-    """Fraction of the pairs that do not belong together which the rule calls positive.
-
-    Args and Raises: as `false_negative_rate`; ValueError if all pairs belong together.
-
-    >>> false_positive_rate(same_image(torch.tensor([0, 0, 0, 0])), torch.eye(4) > 0)
-    1.0
-    """
-    return _called(masks.positive, truth, False)
-
-
-@checked
-def contamination(masks: Masks, truth: Bool[Tensor, "n n"]) -> float:
-    """Fraction of the negatives that truly belong together: the `positive_rate` of `losses.debiased_info_nce`.
-
-    0 where there are no negatives. Args and Raises: as `false_negative_rate`, but for a truth without any pair.
-
-    >>> contamination(same_image(torch.tensor([0, 1, 2])), torch.tensor([0, 0, 2]) == torch.tensor([[0], [0], [2]]))
-    0.3333333333333333
-    """
-    return (masks.negative & _fitting(truth, masks.negative)).sum().item() / max(1, masks.negative.sum().item())
+    if (shape := masks.negative.shape) != truth.shape:
+        raise ArgumentError(f"truth: wanted shape {tuple(shape)}, as the masks, got {tuple(truth.shape)}")
+    together = truth.clone().fill_diagonal_(False)
+    if not together.any():
+        raise ValueError("truth: no pair belongs together, so that the rate has no meaning")
+    return (masks.negative & together).sum().item() / together.sum().item()
 
 
 @checked
@@ -320,22 +306,5 @@ def _distances(**points: Tensor) -> Tensor:
 
 def _several(**values: Tensor) -> Tensor:
     """The values; raises, with their name, what no type can say: fewer than 2 rows, NaN or ±inf."""
-    finite(**values)
-    ((name, value),) = values.items()
-    if len(value) < 2:
-        raise ValueError(f"{name}: wanted at least 2 rows, got {len(value)}")
-    return value
-
-
-def _called(mask: Tensor, truth: Tensor, together: bool) -> float:
-    of = (_fitting(truth, mask) == together).fill_diagonal_(False)
-    if not of.any():
-        which = "no pair belongs" if together else "all pairs belong"
-        raise ValueError(f"truth: {which} together, so that the rate has no meaning")
-    return (mask & of).sum().item() / of.sum().item()
-
-
-def _fitting(truth: Tensor, mask: Tensor) -> Tensor:
-    if truth.shape != mask.shape:
-        raise ArgumentError(f"truth: wanted shape {tuple(mask.shape)}, as the masks, got {tuple(truth.shape)}")
-    return truth
+    finite(least=2, **values)
+    return next(iter(values.values()))

@@ -80,17 +80,20 @@ class Pairs:
         """
         if views is None:
             return self
-        first, second = views(self.first, generator), views(self.second, generator)
-        for value in (first, second):
-            if not isinstance(value, Tensor) or value.shape != self.first.shape:
-                came = tuple(value.shape) if isinstance(value, Tensor) else value
+        seen = [views(member, generator) for member in (self.first, self.second)]
+        for came in (tuple(view.shape) if isinstance(view, Tensor) else view for view in seen):
+            if came != self.first.shape:
                 raise ArgumentError(f"views: wanted views of shape {tuple(self.first.shape)}, got {came!r}")
-        return Pairs(first, second, self.truth)
+        return Pairs(seen[0], seen[1], self.truth)
 
 
 @runtime_checkable
 class World(Protocol):
-    """Whatever gives pairs: a process, a finite set, a class of the reader's own."""
+    """Whatever gives pairs: a process, a finite set, a class of the reader's own.
+
+    >>> isinstance(Pairs(torch.zeros(2, 3), torch.ones(2, 3)), World)
+    True
+    """
 
     def sample(self, n: int, generator: torch.Generator) -> Pairs: ...
 

@@ -1,4 +1,4 @@
-"""Windows of a batch of images: all of them, the images back, neighbours, and what a larger window is made of.
+"""Windows of a batch of images: all of them, neighbours, and what a larger window is made of.
 
 Reading order throughout: window r · cols + c stands in row r and column c. Which pairs of windows are positive is
 left to `pairing`.
@@ -83,37 +83,6 @@ def cut(
 
 
 @checked
-def assemble(
-    patches: Float[Tensor, "n rows cols c size size"], stride: Count | None = None
-) -> Float[Tensor, "n c height width"]:
-    """The images that windows were cut from; where windows overlap, their mean.
-
-    Args:
-        patches: shape (n, rows, cols, c, size, size), as `grid` gives them.
-        stride: that of `grid`; None means size.
-    Returns:
-        Shape (n, c, (rows − 1) · stride + size, (cols − 1) · stride + size).
-    Raises:
-        ArgumentError: another shape, integers (means are taken), no window, or a stride < 1 or > size, which leaves
-            pixels that no window holds.
-
-    >>> images = torch.rand(2, 3, 8, 12, generator=g)
-    >>> torch.equal(assemble(grid(images, 4)), images)
-    True
-    """
-    _not_empty(patches=patches)
-    n, rows, cols, c, size, _ = patches.shape
-    stride = size if stride is None else stride
-    if stride > size:
-        raise ArgumentError(f"stride: wanted 1 to {size}, the size of the windows; got {stride}")
-    shape = ((rows - 1) * stride + size, (cols - 1) * stride + size)
-    columns = patches.permute(0, 3, 4, 5, 1, 2).reshape(n, c * size**2, rows * cols)
-    total = torch.nn.functional.fold(columns, shape, size, stride=stride)
-    once = torch.ones_like(columns[:1, : size**2])
-    return total / torch.nn.functional.fold(once, shape, size, stride=stride)
-
-
-@checked
 def neighbours(
     rows: Count, cols: Count, offset: tuple[int, int]
 ) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
@@ -160,10 +129,9 @@ def draw_neighbours(
     if valid.shape[1:] == (1, 1):
         raise ArgumentError(f"valid: wanted at least two windows per image, got shape {tuple(valid.shape)}")
     rows, cols = valid.shape[1:]
-    offsets = [way for way, room in (((0, 1), cols > 1), ((1, 0), rows > 1)) if room]
-    first, second = (
-        torch.cat(of).to(valid.device) for of in zip(*(neighbours(rows, cols, o) for o in offsets), strict=True)
-    )
+    numbers = torch.arange(rows * cols, device=valid.device).view(rows, cols)
+    first = torch.cat([numbers[:, :-1].flatten(), numbers[:-1].flatten()])
+    second = torch.cat([numbers[:, 1:].flatten(), numbers[1:].flatten()])
     both = valid.flatten(1)[:, first] & valid.flatten(1)[:, second]  # (n, pairs)
     if lonely := (~both.any(1)).sum().item():
         raise ArgumentError(f"valid: {lonely} of {len(valid)} images have no two valid windows side by side")
@@ -256,14 +224,10 @@ def constituents(
     if side > 1 and size % stride:
         raise ArgumentError(f"small: wanted a stride that divides its size {size}, got {stride}")
     if max(large_rows, large_cols) > 1 and large_stride % stride:
-        raise ArgumentError(
-            f"large: wanted a stride that is a multiple of {stride}, the small stride; got {large_stride}"
-        )
+        raise ArgumentError(f"large: wanted a stride that is a multiple of {stride}, the small one; got {large_stride}")
     step, within = large_stride // stride, torch.arange(side) * (size // stride)
-    at_row = torch.arange(large_rows)[:, None] * step + within  # (large_rows, side)
-    at_col = torch.arange(large_cols)[:, None] * step + within  # (large_cols, side)
-    numbers = at_row[:, None, :, None] * cols + at_col[None, :, None, :]  # (large_rows, large_cols, side, side)
-    return numbers.reshape(large_rows * large_cols, side**2)
+    row, col = (torch.arange(count)[:, None] * step + within for count in (large_rows, large_cols))  # (count, side)
+    return (row[:, None, :, None] * cols + col[None, :, None, :]).reshape(large_rows * large_cols, side**2)
 
 
 @checked

@@ -7,6 +7,7 @@ Estimators are scikit-learn's; here stands only how they are set up. Whether a s
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,12 +22,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from hssl.checks import ArgumentError, Count, checked, finite, one_of
+from hssl.checks import ArgumentError, Count, checked, finite
 from hssl.encoders import embed
 from hssl.pairs import Pairs
 from hssl.patches import draw_neighbours
 
-METHODS = ("linear", "kernel_ridge")
+Method = Literal["linear", "kernel_ridge"]
+METHODS = get_args(Method)
 GAMMAS = tuple(map(float, np.logspace(-2, 2, 4)))  # of exp(−gamma · squared distance): wide to narrow kernels
 ALPHAS = (1.0, 0.1, 0.01, 0.001)  # penalty on the squared norm: strong to weak
 SEARCHED = 600  # samples that choose among all settings
@@ -40,7 +42,7 @@ Labels = Real[Tensor, " n"] | Bool[Tensor, " n"] | Real[np.ndarray, " n"] | Bool
 
 
 @checked
-def r2(representation: Matrix, factor: Factor, method: str = "kernel_ridge") -> float:
+def r2(representation: Matrix, factor: Factor, method: Method = "kernel_ridge") -> float:
     """How much of a factor's variance a regression on the representation explains, on held-out samples.
 
     The first half of the samples is fitted, the second half is scored; both arguments are standardised by the first.
@@ -53,8 +55,8 @@ def r2(representation: Matrix, factor: Factor, method: str = "kernel_ridge") -> 
     Returns:
         R² ≤ 1; 0 means no better than the mean, and it may fall below.
     Raises:
-        ArgumentError: shapes or dtypes other than declared, complex numbers among them.
-        ValueError: unknown method, fewer than 20 samples, more than 20,000 for kernel ridge, NaN or ±inf, or a factor
+        ArgumentError: shapes or dtypes other than declared, complex numbers among them, or an unknown method.
+        ValueError: fewer than 20 samples, more than 20,000 for kernel ridge, NaN or ±inf, or a factor
             that never varies in one of the halves.
     Source: von Kügelgen et al. 2021, section 5.1, with the settings of their code.
     Taught in: content_style, "One run from beginning to end".
@@ -63,9 +65,7 @@ def r2(representation: Matrix, factor: Factor, method: str = "kernel_ridge") -> 
     >>> round(r2(x, x[:, 0] ** 2), 1), r2(x, x[:, 0] ** 2, "linear") < 0.1
     (1.0, True)
     """
-    one_of("method", method, METHODS)
-    x, y = _as_matrix("representation", representation), _as_matrix("factor", factor)
-    _enough(x)
+    x, y = _as_matrix("representation", representation, least=20), _as_matrix("factor", factor)
     if method == "kernel_ridge" and len(x) > LIMIT:
         raise ValueError(
             f"representation: kernel ridge takes at most {LIMIT} samples, for its memory grows with their square; "
@@ -104,8 +104,7 @@ def accuracy(representation: Matrix, classes: Classes, *, labels: Count | None =
     >>> accuracy(torch.eye(3)[classes], classes)
     1.0
     """
-    x, y = _as_matrix("representation", representation), _as_matrix("classes", classes)[:, 0]
-    _enough(x)
+    x, y = _as_matrix("representation", representation, least=20), _as_matrix("classes", classes)[:, 0]
     rows = [np.flatnonzero(y == k) for k in np.unique(y)]
     fitted = [of[: len(of) // 2] for of in rows]
     least = min(map(len, fitted))
@@ -120,7 +119,7 @@ def accuracy(representation: Matrix, classes: Classes, *, labels: Count | None =
     return float(model.score(x[scored], y[scored]))
 
 
-def read_off(encoder: nn.Module, pairs: Pairs, *, method: str = "kernel_ridge") -> dict[str, float]:
+def read_off(encoder: nn.Module, pairs: Pairs, *, method: Method = "kernel_ridge") -> dict[str, float]:
     """The score of every factor of the first members: accuracy of a class, R² of what is measured in numbers.
 
     Args:
@@ -284,15 +283,8 @@ def _standardised(x: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     return np.asarray(StandardScaler().fit(fitted).transform(x))
 
 
-def _enough(x: np.ndarray) -> None:
-    if len(x) < 20:
-        raise ValueError(f"representation: wanted at least 20 samples, got {len(x)}")
-
-
-def _as_matrix(name: str, values: Tensor | np.ndarray) -> np.ndarray:
-    """float64, shape (n, k), at least a row, all of it finite."""
+def _as_matrix(name: str, values: Tensor | np.ndarray, least: int = 1) -> np.ndarray:
+    """float64, shape (n, k), so many rows at least, all of it finite."""
     x = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values.astype(np.float64)
-    if not len(x):
-        raise ValueError(f"{name}: wanted at least one row, got shape {x.shape}")
-    finite(**{name: x})
+    finite(least=least, **{name: x})
     return x[:, None] if x.ndim == 1 else x

@@ -104,7 +104,7 @@ def test_without_labels_all_the_way():
 
 
 BAD_CRITICS = [
-    (torch.zeros(0), ValueError, "at least one value"),
+    (torch.zeros(0), ValueError, "at least 1 rows"),
     (torch.tensor([0.0, torch.nan]), ValueError, "there are values that are not finite"),
     (torch.tensor([0.0, torch.inf]), ValueError, "there are values that are not finite"),
     (torch.zeros(3).long(), TypeError, r"wanted Float.*got i64\[3\]"),
@@ -212,7 +212,7 @@ def test_order_does_not_matter():
     [
         (np.zeros(4), np.zeros(5), r"labels: wanted Real.* n = 4, got f64\[5\]"),
         (np.zeros((4, 2)), np.zeros((4, 2)), r"logits: wanted Real.*got f64\[4,2\]"),
-        (np.zeros(0), np.zeros(0), "logits: wanted at least one row"),
+        (np.zeros(0), np.zeros(0), "logits: wanted at least 1 rows"),
         (np.array([0.0, np.inf]), np.array([0, 1]), "logits: there are values that are not finite"),
         (np.array([0.0, 1.0]), np.array([0, 0.5]), "labels: wanted 0 or 1, got 0.5"),
         (np.array(["a", "b"]), np.array([0, 1]), "logits: wanted Real"),

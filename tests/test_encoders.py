@@ -95,7 +95,7 @@ def test_a_whitened_mlp_knows_no_scale():
 
 def test_as_few_observations_as_twice_the_width_whiten():
     MLP(5, 2).whiten(correlated(10, 5))
-    with pytest.raises(ValueError, match="observations: wanted at least 10 to whiten by, got 9"):
+    with pytest.raises(ValueError, match="observations: wanted at least 10 rows, got 9"):
         MLP(5, 2).whiten(correlated(9, 5))
 
 

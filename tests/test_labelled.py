@@ -44,7 +44,7 @@ def test_coloured_digits_share_what_they_say(shared, g):
     inks = [images.amax(1).flatten(1) for images in (pairs.first, pairs.second)]
     inks = [ink / ink.norm(dim=1, keepdim=True) for ink in inks]
     alike = ((inks[0] * inks[1]).sum(1) > (inks[0] * inks[1].roll(1, 0)).sum(1)).float().mean()
-    assert alike > 0.9 if "digit" in shared else 0.45 < alike < 0.55  # than the partner of another
+    assert alike > 0.75 if "digit" in shared else 0.45 < alike < 0.55  # than the partner of another
     assert pairs.truth["digit"].bincount(minlength=10).min() > 150
 
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from hssl import losses, patches
 from hssl.encoders import ConvNet, Hierarchy, Levels, Merge, WindowEncoder, drawn_from, embed
-from hssl.training import Batch, Phase, level_losses
+from hssl.training import Batch, Phase
+from hssl.training.levels import level_losses
 from hssl.training.schedules import SCHEDULES, phases
 
 WINDOWS = ((8, 4), (16, 8), (32, 32))

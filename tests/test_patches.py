@@ -5,7 +5,6 @@ import torch
 
 from hssl.checks import ArgumentError
 from hssl.patches import (
-    assemble,
     centres,
     constituents,
     cut,
@@ -49,37 +48,6 @@ def test_any_dtype_and_the_usual_stride():
     assert torch.equal(grid(images, 3), grid(images, 3, 3))
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(12, 20, 4), (9, 15, 3), (7, 7, 7), (5, 11, 1)])
-def test_side_by_side_the_inverse_is_exact(height, width, size):
-    images = pictures(height, width)
-    assert torch.equal(assemble(grid(images, size)), images)
-    windows = torch.randn(2, height // size, width // size, 3, size, size)
-    assert torch.equal(grid(assemble(windows), size), windows)
-
-
-@pytest.mark.parametrize(("height", "width", "size", "stride"), [(12, 20, 4, 2), (13, 8, 5, 1), (11, 17, 5, 3)])
-def test_overlapping_windows_give_the_picture_back(height, width, size, stride):
-    images = pictures(height, width).double()
-    torch.testing.assert_close(assemble(grid(images, size, stride), stride), images, rtol=0, atol=1e-14)
-
-
-def test_what_no_window_reaches_is_left_out():
-    images = pictures(13, 22)
-    assert torch.equal(assemble(grid(images, 4)), images[:, :, :12, :20])
-
-
-def test_overlaps_are_averaged():
-    windows = torch.zeros(1, 1, 2, 1, 2, 2)
-    windows[0, 0, 1] = 1
-    assert assemble(windows, 1).tolist() == [[[[0, 0.5, 1], [0, 0.5, 1]]]]
-
-
-def test_gradients_go_through():
-    images = pictures(6, 6).double().requires_grad_()
-    assemble(grid(images, 3, 1), 1).sum().backward()
-    torch.testing.assert_close(images.grad, torch.ones_like(images))
-
-
 def test_neighbours_by_hand():
     first, second = neighbours(2, 3, (0, 1))
     assert list(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 1), (1, 2), (3, 4), (4, 5)]
@@ -116,7 +84,7 @@ def test_constituents_make_up_the_large_window(height, width, small, large):
     side = large[0] // small[0]
     assert index.shape == (whole.shape[1], side**2)
     parts = pieces[:, index].unflatten(2, (side, side))  # (n, large windows, side, side, c, size, size)
-    assert torch.equal(assemble(parts.flatten(0, 1)), whole.flatten(0, 1))
+    assert torch.equal(parts.permute(0, 1, 4, 2, 5, 3, 6).reshape(whole.shape), whole)
 
 
 def test_constituents_by_hand():
@@ -154,12 +122,6 @@ BLOCKS, AT, NEXT = torch.zeros(4, 1, 2, 8), torch.zeros(4, dtype=torch.int64), t
         (lambda: grid(IMAGES, 2.0), "size: wanted a whole number ≥ 1, got 2.0"),
         (lambda: grid(IMAGES, 2, 0), "stride: wanted a whole number ≥ 1 or None, got 0"),
         (lambda: grid_shape(0, 8, 2), "height: wanted a whole number ≥ 1, got 0"),
-        (lambda: assemble(IMAGES), "patches: wanted Float"),
-        (lambda: assemble(torch.zeros(1, 1, 1, 1, 2, 3)), r"patches: wanted Float.* got f32\[1,1,1,1,2,3\]"),
-        (lambda: assemble(torch.zeros(1, 1, 0, 1, 2, 2)), "patches: wanted at least one on every axis"),
-        (lambda: assemble(torch.zeros(1, 1, 1, 1, 2, 2).int()), r"patches: wanted Float.* got i32"),
-        (lambda: assemble(grid(IMAGES, 2), 3), "stride: wanted 1 to 2, the size of the windows; got 3"),
-        (lambda: assemble(grid(IMAGES, 2), 0), "stride: wanted a whole number ≥ 1 or None, got 0"),
         (lambda: neighbours(3, 4, (0, 0)), r"offset: wanted another window of a 3×4 grid, got \(0, 0\)"),
         (lambda: neighbours(3, 4, (-3, 0)), "offset: wanted another window"),
         (lambda: neighbours(3, 4, (0, 4)), "offset: wanted another window"),

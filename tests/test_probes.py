@@ -148,8 +148,8 @@ def test_a_constant_representation_says_nothing():
     ("x", "y", "message"),
     [
         (X, X[:-1], r"factor: wanted Real.* n = 800.*got f64\[799,3\]"),
-        (X[:19], X[:19], "representation: wanted at least 20 samples, got 19"),
-        (X[:0], X[:0], "representation: wanted at least one row"),
+        (X[:19], X[:19], "representation: wanted at least 20 rows, got 19"),
+        (X[:0], X[:0], "representation: wanted at least 20 rows, got 0"),
         (X, np.ones(800), "never varies"),
         (np.where(X > 3, np.nan, X) * np.nan, X, "representation: there are values that are not finite"),
         (X, np.full_like(X, np.inf), "factor: there are values that are not finite"),
@@ -221,7 +221,7 @@ def test_more_labels_tell_more():
     ("x", "y", "settings", "error", "message"),
     [
         (POINTS[:300], CLASSES, {}, ValueError, r"classes: wanted Integer.*n = 300.*got i64\[400\]"),
-        (POINTS[:19], CLASSES[:19], {}, ValueError, "representation: wanted at least 20 samples, got 19"),
+        (POINTS[:19], CLASSES[:19], {}, ValueError, "representation: wanted at least 20 rows, got 19"),
         (POINTS * np.nan, CLASSES, {}, ValueError, "representation: there are values that are not finite"),
         (POINTS, CLASSES * 0, {}, ValueError, r"classes: wanted at least two, with two samples each; got \[400\]"),
         (POINTS, np.arange(400) // 399, {}, ValueError, r"two samples each; got \[1, 399\]"),
@@ -317,7 +317,7 @@ UP = np.array([1.0, 2.0])
         (UP, np.array([0, 1, 1]), r"labels: wanted Real.* n = 2, got i64\[3\]"),
         (UP[None], np.array([[0, 1]]), r"scores: wanted Real.* got f64\[1,2\]"),
         (UP + 1j, np.array([0, 1]), r"scores: wanted Real.* got c128\[2\]"),
-        (UP[:0], np.array([0, 1])[:0], "scores: wanted at least one row"),
+        (UP[:0], np.array([0, 1])[:0], "scores: wanted at least 1 rows"),
         (UP * np.nan, np.array([0, 1]), "scores: there are values that are not finite"),
         (UP + np.inf, np.array([0, 1]), "scores: there are values that are not finite"),
         (UP, np.array([1, 1]), "labels: wanted both 0 and 1"),

@@ -8,7 +8,8 @@ from torch import nn
 
 from hssl import losses, patches
 from hssl.encoders import MLP, Hierarchy, Levels
-from hssl.training import SCHEDULES, Batch, Checkpoint, Minibatches, Phase, fit, fit_levels, level_losses
+from hssl.training import SCHEDULES, Batch, Checkpoint, Minibatches, Phase, fit, fit_levels
+from hssl.training.levels import level_losses
 
 
 def seeded(seed=0):
@@ -190,7 +191,7 @@ def test_a_checkpoint_needs_a_folder(tmp_path):
         ({"schedule": lambda levels: [Phase(0, 1, 1.5)]}, "wanted a gradient_scale from 0 to 1, got 1.5"),
         ({"schedule": lambda levels: [Phase(0, 1, 0.5, True)]}, "local_backward only where no gradient passes"),
         ({"steps": (3, 3)}, "steps for each of 1 phases, got 2 and 2"),
-        ({"schedule": "incremental", "steps": (3, 0)}, "steps: wanted at least 1 in each phase"),
+        ({"schedule": "incremental", "steps": (3, 0)}, "steps: wanted whole numbers ≥ 1"),
         ({"steps": 0}, "steps: wanted"),
         ({"learning_rate": 1e6}, "learning_rate: wanted a number above 0 and at most 1, got 1000000"),
         ({"weights": (1.0,)}, "weights: wanted 2"),

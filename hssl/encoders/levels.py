@@ -121,14 +121,7 @@ class Merge(nn.Module):
             raise ArgumentError(f"constituents: wanted indices ≥ 0, got {constituents.min()}")
         self.grid, self.n_in, self.least = grid, n_in, int(constituents.max()) + 1
         self.register_buffer("constituents", constituents.to(generator.device))
-        wide = constituents.shape[1] * n_in
-
-        def build() -> nn.Sequential:
-            return nn.Sequential(
-                nn.Linear(wide, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, n_out)
-            )
-
-        self.layers = drawn_from(generator, build)
+        self.layers = _two_layers(constituents.shape[1] * n_in, hidden, n_out, generator, normalised=True)
 
     @checked
     def forward(self, below: Float[Tensor, "n rows cols {self.n_in}"]) -> Float[Tensor, "n _ _ n_out"]:
@@ -184,11 +177,10 @@ class Hierarchy(Levels):
         grids = [patches.grid_shape(*size, *window) for window in windows]
         edge, stride = windows[0]
         network = ConvNet(channels_in, widths[0], edge, channels, hidden, generator=generator)
-        levels: list[nn.Module] = [WindowEncoder(edge, stride, network)]
-        for k in range(1, len(windows)):
-            levels.append(Merge(tiles[k - 1], grids[k], widths[k - 1], widths[k], hidden, generator=generator))
-        heads = None if head is None else [_head(width, hidden, head, generator) for width in widths]
-        super().__init__(levels, heads)
+        larger = zip(tiles, grids[1:], itertools.pairwise(widths), strict=True)
+        merges = [Merge(below, grid, a, b, hidden, generator=generator) for below, grid, (a, b) in larger]
+        heads = None if head is None else [_two_layers(width, hidden, head, generator) for width in widths]
+        super().__init__([WindowEncoder(edge, stride, network), *merges], heads)
         self.channels_in, self.size, self.grids = channels_in, size, tuple(grids)
 
     @checked
@@ -226,5 +218,9 @@ def _tiles(size: tuple[int, int], windows: Sequence[tuple[int, int]]) -> list[Te
     return found
 
 
-def _head(n_in: int, hidden: int, n_out: int, generator: torch.Generator) -> nn.Module:
-    return drawn_from(generator, lambda: nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, n_out)))
+def _two_layers(n_in: int, hidden: int, n_out: int, generator: torch.Generator, normalised: bool = False) -> nn.Module:
+    def build() -> nn.Sequential:
+        between = [nn.BatchNorm1d(hidden), nn.ReLU()] if normalised else [nn.ReLU()]
+        return nn.Sequential(nn.Linear(n_in, hidden, bias=not normalised), *between, nn.Linear(hidden, n_out))
+
+    return drawn_from(generator, build)

@@ -1,7 +1,9 @@
 """Networks that turn an observation into an embedding; levels of them are built in `levels`."""
 
 import itertools
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import torch
@@ -73,9 +75,7 @@ class MLP(nn.Module):
         tensor([2.0000, 1.5000])
         """
         check_dtype("observations", observations, self)
-        if len(observations) < 2 * self.n_in:
-            raise ValueError(f"observations: wanted at least {2 * self.n_in} to whiten by, got {len(observations)}")
-        finite(observations=observations)
+        finite(least=2 * self.n_in, observations=observations)
         covariance = torch.cov(observations.T)
         if torch.linalg.matrix_rank(covariance, hermitian=True) < len(covariance):
             raise ValueError("observations: their covariance is singular; a coordinate follows from the others")
@@ -126,10 +126,9 @@ class ConvNet(nn.Module):
         self.n_in, self.size = n_in, size
 
         def build() -> nn.Sequential:
-            layers, side, widths = [], size, (n_in, *channels)
+            layers, widths, side = [], (n_in, *channels), math.ceil(size / 2 ** len(channels))
             for a, b in itertools.pairwise(widths):
                 layers += [nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
-                side = (side + 1) // 2
             to_hidden = nn.Linear(widths[-1] * side**2, hidden)
             return nn.Sequential(*layers, nn.Flatten(), to_hidden, nn.ReLU(), nn.Linear(hidden, n_out))
 
@@ -157,16 +156,31 @@ def embed(encoder: nn.Module, observations: Shaped[Tensor, "n ..."], batch: Coun
     """
     if not len(observations):
         raise ArgumentError(f"observations: wanted at least one, got shape {tuple(observations.shape)}")
-    modes = {module: module.training for module in encoder.modules()}
-    try:
-        encoder.eval()
+    with evaluating(encoder):
         parts = [encoder(part) for part in observations.split(batch)]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     if isinstance(parts[0], Tensor):
         return torch.cat(parts)
     return [torch.cat(level) for level in zip(*parts, strict=True)]
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, whatever mode the parts are in; after it each has its own mode again.
+
+    >>> network = nn.Sequential(nn.Linear(1, 1).eval(), nn.Dropout())
+    >>> with evaluating(network):
+    ...     network[1].training
+    False
+    >>> [part.training for part in network]
+    [False, True]
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @checked
@@ -183,19 +197,33 @@ def drawn_from(generator: torch.Generator, build: Callable[[], M]) -> M:
 
 
 def seeded(generator: torch.Generator | None) -> torch.Generator:
-    """The generator that is given, or a new one seeded 0."""
+    """The generator that is given, or a new one seeded 0.
+
+    >>> seeded(g) is g, seeded(None).initial_seed()
+    (True, 0)
+    """
     return torch.Generator().manual_seed(0) if generator is None else generator
 
 
 def check_widths(**widths: Iterable[int]) -> None:
-    """Raise an ArgumentError unless all of these are whole numbers ≥ 1; a declaration looks at only one of several."""
+    """Raise an ArgumentError unless all of these are whole numbers ≥ 1; a declaration looks at only one of several.
+
+    >>> check_widths(hidden=(8, 0))
+    Traceback (most recent call last):
+    hssl.checks.ArgumentError: hidden: wanted whole numbers ≥ 1, got (8, 0)
+    """
     for name, of in widths.items():
         if not all(isinstance(width, int) and width >= 1 for width in of):
             raise ArgumentError(f"{name}: wanted whole numbers ≥ 1, got {of}")
 
 
 def check_dtype(name: str, value: Tensor, network: nn.Module) -> None:
-    """Raise an ArgumentError unless a network's weights are of the type of its input; under autocast torch converts."""
+    """Raise an ArgumentError unless a network's weights are of the type of its input; under autocast torch converts.
+
+    >>> check_dtype("x", torch.zeros(1).double(), nn.Linear(1, 1))
+    Traceback (most recent call last):
+    hssl.checks.ArgumentError: x: wanted torch.float32, the type of the weights, got torch.float64; use .to()
+    """
     weights = next(network.parameters(), None)
     if weights is None or value.dtype == weights.dtype or torch.is_autocast_enabled(value.device.type):
         return

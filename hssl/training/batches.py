@@ -1,19 +1,24 @@
 """From whatever gives pairs to one batch after another. Who learns from them is left to `loop`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from hssl.checks import ArgumentError, Count, checked
+from hssl.checks import ArgumentError, checked
 from hssl.encoders import embed
 from hssl.pairs import Pairs, World
 
 
 class Batch(NamedTuple):
-    """What one step is made of."""
+    """What one step is made of.
+
+    >>> Batch((torch.zeros(8, 2), torch.ones(8, 2))).extras
+    ()
+    """
 
     members: tuple[Tensor, ...]  #: observations, one shape (batch, …): the firsts and the seconds, or images alone
     extras: tuple = ()  #: what the loss or the pairing rule is given besides
@@ -41,15 +46,15 @@ def stream(batches: Source, size: int, generator: torch.Generator | None, device
     """
     if isinstance(batches, DataLoader):
         endless = _endless(batches)
-        return lambda: as_batch(next(endless), device)
+        return lambda: _as_batch(next(endless), device)
     if isinstance(batches, World):
         if generator is None:
             raise ArgumentError("generator: wanted one, as the pairs of a world are drawn with it; got None")
-        return lambda: as_batch(batches.sample(size, generator), device)
-    return lambda: as_batch(batches(), device)
+        return lambda: _as_batch(batches.sample(size, generator), device)
+    return lambda: _as_batch(batches(), device)
 
 
-def as_batch(given: Any, device: torch.device) -> Batch:
+def _as_batch(given: Any, device: torch.device) -> Batch:
     """A `Batch` on the device, of Pairs, of a `Batch`, or of members; errors are those of `stream`."""
     if isinstance(given, Pairs):
         given = Batch((given.first, given.second))
@@ -75,6 +80,7 @@ def _endless(loader: DataLoader) -> Iterator[Any]:
             raise ArgumentError("batches: the DataLoader gave no batch")
 
 
+@dataclass(frozen=True)
 class Minibatches:
     """Batches from a fixed store, with extras: each call gives `size` rows of it, drawn without replacement.
 
@@ -91,30 +97,23 @@ class Minibatches:
     True
     """
 
-    @checked
-    def __init__(
-        self,
-        members: Sequence[Tensor],
-        size: Count,
-        generator: torch.Generator,
-        *,
-        extras: Sequence[Tensor] = (),
-        augment: Callable[[Tensor], Tensor] | None = None,
-    ):
-        lengths = [len(tensor) for tensor in (*members, *extras)]
-        if not members or len(set(lengths)) > 1 or not 2 <= size <= lengths[0]:
-            raise ValueError(f"members, extras, size: wanted one length and 2 ≤ size ≤ that, got {lengths}, {size}")
-        self.members, self.extras, self.size = tuple(members), tuple(extras), size
-        self.generator, self.augment = generator, augment
+    members: Sequence[Tensor]
+    size: int
+    generator: torch.Generator
+    extras: Sequence[Tensor] = field(default=(), kw_only=True)
+    augment: Callable[[Tensor], Tensor] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        lengths = [len(tensor) for tensor in (*self.members, *self.extras)]
+        if not self.members or len(set(lengths)) > 1 or not 2 <= self.size <= lengths[0]:
+            raise ValueError(f"members, extras, size: wanted one length, 2 ≤ size ≤ that, got {lengths}, {self.size}")
 
     def __call__(self) -> Batch:
         rows = torch.randperm(len(self.members[0]), generator=self.generator, device=self.generator.device)
         rows = rows[: self.size].to(self.members[0].device)
-        members = tuple(tensor[rows] for tensor in self.members)
-        members = members if self.augment is None else tuple(map(self.augment, members))
+        members = tuple(tensor[rows] if self.augment is None else self.augment(tensor[rows]) for tensor in self.members)
         return Batch(members, tuple(tensor[rows] for tensor in self.extras))
 
     def precomputed(self, frozen: nn.Module) -> "Minibatches":
         """The same batches, of the embeddings that the last of some frozen levels gives: computed once, kept."""
-        kept = [embed(frozen, tensor)[-1] for tensor in self.members]
-        return Minibatches(kept, self.size, self.generator, extras=self.extras)
+        return replace(self, members=[embed(frozen, tensor)[-1] for tensor in self.members], augment=None)

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Checkpoint:
     path: str | Path
     every: int
     generators: Sequence[torch.Generator] = ()
-    phase: int = field(default=0, kw_only=True)  #: set by `of_phase`
+    phase: int = field(default=0, kw_only=True)  #: of a longer training, with all of its weights and its settings
     whole: nn.Module | None = field(default=None, kw_only=True)
     settings: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
@@ -42,10 +42,6 @@ class Checkpoint:
             raise ArgumentError(f"every: wanted at least 1 step, got {self.every}")
         if not Path(self.path).parent.is_dir():
             raise FileNotFoundError(f"path: there is no folder {Path(self.path).parent}; make it first")
-
-    def of_phase(self, phase: int, whole: nn.Module, settings: Mapping[str, Any]) -> "Checkpoint":
-        """The same file for one phase of a longer training, all of whose weights are kept."""
-        return replace(self, phase=phase, whole=whole, settings=settings)
 
     def resume(self, trained: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
         """The first step that is still to be done; sets what is trained, and the generators, to what was kept.

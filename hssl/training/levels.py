@@ -4,13 +4,16 @@ Which levels learn when is left to `schedules`, what a level is to `encoders`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
 from hssl.checks import ArgumentError, Count, checked
-from hssl.encoders import Levels
+from hssl.encoders import Levels, evaluating
+from hssl.encoders.networks import check_widths
 from hssl.losses import check_weights
 from hssl.training.batches import Batch, Minibatches, Source
 from hssl.training.checkpoints import Checkpoint
@@ -65,15 +68,22 @@ def fit_levels(
     """
     plan = phases(schedule, len(stack.levels))
     losses, steps = list(losses), [steps] * len(plan) if isinstance(steps, int) else list(steps)
-    _check(stack, plan, losses, steps)
+    if len(losses) != len(stack.levels) or len(steps) != len(plan):
+        raise ArgumentError(
+            f"losses, steps: wanted a loss for each of {len(stack.levels)} levels and steps for each of {len(plan)} "
+            f"phases, got {len(losses)} and {len(steps)}"
+        )
+    check_widths(steps=steps)
     weights = check_weights([1.0] * len(losses) if weights is None else weights, len(losses))
     if not all(any(weights[phase.lowest : phase.highest + 1]) for phase in plan):
         raise ValueError(f"weights: in some phase all losses that are minimised weigh 0; got {weights}")
     store = _precomputable(plan, batches) if precompute else None
     settings = {"steps": steps, "learning_rate": learning_rate, "schedule": repr(plan), "weights": weights}
     settings |= {"parameters": [list(p.shape) for p in stack.parameters()]}
-    if checkpoint and (kept := checkpoint.of_phase(0, stack, settings).load(settings)):
-        stack.load_state_dict(kept["model"])
+    if checkpoint:
+        checkpoint = replace(checkpoint, whole=stack, settings=settings)
+        if kept := checkpoint.load(settings):
+            stack.load_state_dict(kept["model"])
     history = History()
     shared = {"batch": batch, "learning_rate": learning_rate, "generator": generator, "every": every, "label": label}
     for number, phase in enumerate(plan):
@@ -81,8 +91,8 @@ def fit_levels(
         start = phase.lowest if store else 0  # what lies below it is computed once
         kept = store.precomputed(Levels(list(stack.levels[:start]))) if store and start else batches
         total = partial(_total, losses=losses, weights=weights, phase=phase, history=history)
-        seen = (lambda _: _watched(stack, watch)) if watch else None
-        part = checkpoint.of_phase(number, stack, settings) if checkpoint else None
+        seen = evaluating(stack)(lambda _: watch(stack)) if watch else None
+        part = replace(checkpoint, phase=number) if checkpoint else None
         learning = _Learning(stack, phase, start)
         fit(learning, kept, loss=total, steps=steps[number], watch=seen, checkpoint=part, history=history, **shared)
     return history
@@ -99,6 +109,10 @@ def level_losses(
         stack, batch, losses: as in `fit_levels`. phase: which levels have a loss, and how far its gradient reaches.
         start: the level that the batch is given to; those below it have seen it already.
     Taught in: hierarchy, "Two schedules, one loop".
+
+    >>> stack = Levels([nn.Linear(4, 3), nn.Linear(3, 2)])
+    >>> [level for level, loss in level_losses(stack, Batch((torch.ones(5, 4),)), [torch.sum] * 2, Phase(0, 1))]
+    [0, 1]
     """
     for k, z in _outputs(stack, torch.cat(batch.members), phase, start):
         yield k, losses[k](*z.chunk(len(batch.members)), *batch.extras)
@@ -111,11 +125,8 @@ def _outputs(stack: Levels, h: Tensor, phase: Phase, start: int) -> Iterator[tup
             h = stack.levels[k](h)
         if k >= phase.lowest:
             yield k, stack.heads[k](h)
-            h = h.detach() if phase.gradient_scale == 0 else h if phase.gradient_scale == 1 else _scaled(h, phase)
-
-
-def _scaled(h: Tensor, phase: Phase) -> Tensor:
-    return phase.gradient_scale * h + (1 - phase.gradient_scale) * h.detach()
+            if (scale := phase.gradient_scale) < 1:
+                h = scale * h + (1 - scale) * h.detach() if scale else h.detach()
 
 
 class _Learning(nn.Module):
@@ -127,19 +138,9 @@ class _Learning(nn.Module):
         self.learning = nn.ModuleList([*stack.levels[span], *stack.heads[span]])
         self._embed = partial(_outputs, stack, phase=phase, start=start)
 
-    def forward(self, x: Tensor) -> "_Outputs":
-        return _Outputs(self._embed(x))
-
-
-class _Outputs:
-    """The levels' outputs, not yet computed, so that with local backward passes one at a time is kept."""
-
-    def __init__(self, outputs: Iterator[tuple[int, Tensor]]):
-        self.outputs = outputs
-
-    def chunk(self, members: int) -> tuple[Iterator[tuple[int, tuple[Tensor, ...]]]]:
-        """As a tensor's `chunk`: each level's output by member."""
-        return (((k, z.chunk(members)) for k, z in self.outputs),)
+    def forward(self, x: Tensor) -> SimpleNamespace:
+        """What has `chunk`, as a tensor: the outputs by level and member, none computed before the loss asks for it."""
+        return SimpleNamespace(chunk=lambda members: [((k, z.chunk(members)) for k, z in self._embed(x))])
 
 
 def _total(outputs, *extras, losses, weights, phase: Phase, history: History) -> Tensor:
@@ -157,31 +158,9 @@ def _total(outputs, *extras, losses, weights, phase: Phase, history: History) ->
     return value if value.requires_grad else value.requires_grad_()  # nothing is left to do for `backward`
 
 
-def _watched(stack: Levels, watch: Callable[[nn.Module], object]) -> object:
-    modes = [(module, module.training) for module in stack.modules()]
-    try:
-        return watch(stack.eval())
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _check(stack: Levels, plan: list[Phase], losses: list[Loss], steps: list[int]) -> None:
-    if len(losses) != len(stack.levels) or len(steps) != len(plan):
-        raise ArgumentError(
-            f"losses, steps: wanted a loss for each of {len(stack.levels)} levels and steps for each of {len(plan)} "
-            f"phases, got {len(losses)} and {len(steps)}"
-        )
-    if min(steps) < 1:
-        raise ArgumentError(f"steps: wanted at least 1 in each phase, got {steps}")
-
-
 def _precomputable(plan: list[Phase], batches: Source) -> Minibatches:
     if len(plan) == 1:
         raise ArgumentError("precompute: nothing is frozen when all levels learn at once; wanted a schedule of phases")
     if not isinstance(batches, Minibatches) or batches.augment is not None:
-        raise ArgumentError(
-            "precompute: these batches are drawn or augmented anew in every step, so that nothing can be kept; wanted "
-            "Minibatches without augment, or precompute=False"
-        )
+        raise ArgumentError("precompute: wanted Minibatches without augment, not what is augmented anew in every step")
     return batches

@@ -26,7 +26,11 @@ WARM_UP = 0.02  #: fraction of the steps in which the learning rate rises to its
 
 @dataclass
 class History:
-    """What a run leaves behind: the loss of every step, each level's part of it, and what `watch` saw at some steps."""
+    """What a run leaves behind: the loss of every step, each level's part of it, and what `watch` saw at some steps.
+
+    >>> History(loss=[2.0, 1.0], watched=[(2, "half way")]).loss[-1]
+    1.0
+    """
 
     loss: list[float] = field(default_factory=list)
     levels: dict[int, list[float]] = field(default_factory=dict)  #: by level, 1 the lowest; before it is weighted
@@ -91,10 +95,11 @@ def fit(
     draw = stream(batches, batch, generator, device)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=learning_rate, fused=device.type in ("cpu", "cuda"))
     rates = OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)
-    trained, first = {"model": encoder, "optimizer": optimizer, "rates": rates, "history": history}, 1
-    if checkpoint:
-        first = checkpoint.resume(trained, {"steps": steps, "learning_rate": learning_rate})
-    with evaluation_afterwards(encoder):
+    trained = {"model": encoder, "optimizer": optimizer, "rates": rates, "history": history}
+    settings = {"steps": steps, "learning_rate": learning_rate}
+    first = checkpoint.resume(trained, settings) if checkpoint else 1
+    encoder.train()
+    try:
         for step in progress(range(first, steps + 1), label):
             with named(f"This was in step {step} of {steps} of the training."):
                 members, extras = draw()
@@ -102,7 +107,9 @@ def fit(
                 optimizer.zero_grad()
                 h = encoder(x)
                 value = loss(h, *pairing(h.detach(), x, *extras)) if pairing else loss(*h.chunk(len(members)), *extras)
-                note(history, value.item(), f"step {step} of {steps}")
+                if not value.isfinite():
+                    raise FloatingPointError(f"the loss became {value.item()} in step {step} of {steps}")
+                history.loss.append(value.item())
                 value.backward()
             optimizer.step()
             rates.step()
@@ -110,36 +117,33 @@ def fit(
                 history.watched.append((len(history.loss), watch(encoder.eval())))
                 encoder.train()
             if checkpoint and (step % checkpoint.every == 0 or step == steps):
-                checkpoint.keep(step, trained, {"steps": steps, "learning_rate": learning_rate})
+                checkpoint.keep(step, trained, settings)
+    finally:
+        encoder.eval()
     return history
 
 
 def progress(items: Iterable, label: str | None, *, total: int | None = None) -> Iterable:
-    """`items`, with a progress bar under that label for a person; none without a label, or when HSSL_PROGRESS=0."""
+    """`items`, with a progress bar under that label for a person; none without a label, or when HSSL_PROGRESS=0.
+
+    >>> list(progress(range(3), None))
+    [0, 1, 2]
+    """
     hidden = label is None or os.environ.get("HSSL_PROGRESS") == "0"
     return tqdm(items, total=total, desc=label, leave=False, disable=hidden)
 
 
 @contextmanager
-def evaluation_afterwards(encoder: nn.Module):
-    """Training mode inside, evaluation mode after, also when interrupted."""
-    encoder.train()
-    try:
-        yield
-    finally:
-        encoder.eval()
-
-
-def note(history: History, loss: float, where: str) -> None:
-    """Keep the loss of a step; a FloatingPointError names the step in which it is not finite."""
-    if not abs(loss) < float("inf"):
-        raise FloatingPointError(f"the loss became {loss} in {where}")
-    history.loss.append(loss)
-
-
-@contextmanager
 def named(where: str):
-    """Errors of what is called inside get a note that says where it was."""
+    """Errors of what is called inside get a note that says where it was.
+
+    >>> try:
+    ...     with named("This was in step 3."):
+    ...         int("three")
+    ... except ValueError as error:
+    ...     print(error.__notes__)
+    ['This was in step 3.']
+    """
     try:
         yield
     except Exception as error:

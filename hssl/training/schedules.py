@@ -4,13 +4,18 @@ A schedule is a function from the number of levels to phases, so that a reader's
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from hssl.checks import ArgumentError
 
 
 class Phase(NamedTuple):
-    """A stretch of training in which the levels from `lowest` to `highest` learn, each with a loss of its own."""
+    """A stretch of training in which the levels from `lowest` to `highest` learn, each with a loss of its own.
+
+    >>> Phase(0, 2).gradient_scale, Phase(1, 2, 0.5).lowest
+    (1.0, 1)
+    """
 
     lowest: int  #: 0 is the first level; those below are frozen
     highest: int
@@ -39,11 +44,6 @@ def detached(levels: int, local_backward: bool = False) -> list[Phase]:
     return [Phase(0, levels - 1, 0.0, local_backward)]
 
 
-def backward_per_level(levels: int) -> list[Phase]:
-    """As `detached`, with a backward pass per level, so that only one level's activations are kept at a time."""
-    return detached(levels, local_backward=True)
-
-
 def overlapping(levels: int, overlap: int = 1) -> list[Phase]:
     """A phase per level, bottom up; so many levels below the newest go on learning. Source: Xiong et al. 2020.
 
@@ -66,7 +66,7 @@ def incremental(levels: int) -> list[Phase]:
 SCHEDULES: dict[str, Schedule] = {
     "joint": joint,
     "detached": detached,
-    "backward per level": backward_per_level,
+    "backward per level": partial(detached, local_backward=True),  # keeps one level's activations at a time
     "overlapping": overlapping,
     "incremental": incremental,
 }

@@ -3,7 +3,6 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -82,22 +81,13 @@ def _options(values: Any) -> list[tuple[Any, Any]]:
 
 
 def _alone(function: Callable[..., Any], setting: dict):
-    with _one_core(), named(f"This was in the run with {setting}."):
-        return function(**setting)
-
-
-@contextmanager
-def _one_core():
-    """One thread, and numbers too small to matter taken for 0; the caller's settings come back."""
-    threads, flushed = torch.get_num_threads(), _flushes_denormals()
+    """In one thread, with numbers too small to matter taken for 0; the caller's settings come back."""
+    threads, flushed = torch.get_num_threads(), (torch.tensor(1e-310, dtype=torch.float64) * 1).item() == 0
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
-        yield
+        with named(f"This was in the run with {setting}."):
+            return function(**setting)
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
-
-
-def _flushes_denormals() -> bool:
-    return (torch.tensor(1e-310, dtype=torch.float64) * 1).item() == 0
