@@ -142,7 +142,7 @@ def read_off(encoder: nn.Module, pairs: Pairs, *, method: Method = "kernel_ridge
     return decode(h, pairs.truth, method=method)
 
 
-def decode(representation: Matrix, truth: Mapping[str, Tensor], *, method: str = "kernel_ridge") -> dict[str, float]:
+def decode(representation: Matrix, truth: Mapping[str, Tensor], *, method: Method = "kernel_ridge") -> dict[str, float]:
     """`read_off` of what is embedded already: the score of every factor by its name.
 
     Args:
