@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=25, help="when the published side is stopped")
     parser.add_argument("--batch", type=int, default=6144, help="of the published side; smaller is easier on it")
-    parser.add_argument("--record", action="store_true", help="keep the result in book/results/races.json")
+    parser.add_argument("--record", action="store_true", help="keep the result in book/results/benchmarks.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -45,9 +45,9 @@ def main() -> None:
         print(f"to {TARGET}: more than {slow_all / ours_all:.0f} times, for the published side was stopped there")
     if options.record:
         what = f"row p75 to content R² {goal:.2f}, one core: the published setting against the book's recipe"
-        results.record_race("identify.same", ours=same, other=reached, unit="s", what=what)
+        results.record_benchmark("identify.same", ours=same, other=reached, unit="s", what=what)
         what = f"row p75 to content R² {TARGET}, one core; the published setting, at {goal:.2f}, was stopped"
-        results.record_race("identify.target", ours=ours_all, other=slow_all, unit="s", what=what)
+        results.record_benchmark("identify.target", ours=ours_all, other=slow_all, unit="s", what=what)
 
 
 def race(name: str, run: tuple[Callable[[], None], Callable[[], float]], *, every: int, seconds: float):

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="edge of a picture in pixels")
     parser.add_argument("--samples", type=int, default=64, help="of Mitsuba, a pixel")
     parser.add_argument("--save", metavar="PNG", help="keep eight pictures of both sides, to see that they agree")
-    parser.add_argument("--record", action="store_true", help="keep the result in book/results/races.json")
+    parser.add_argument("--record", action="store_true", help="keep the result in book/results/benchmarks.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     latents = scenes.sample_latents(512, torch.Generator().manual_seed(0))
@@ -39,7 +39,7 @@ def main() -> None:
         torchvision.utils.save_image(torch.cat([pictures[:8], others[:8]]), options.save, nrow=8)
     if options.record:
         what = f"scenes at {options.size} px on one core, against Mitsuba 3 ({options.samples} samples a pixel)"
-        results.record_race("render", ours=fast, other=slow, unit="pictures/s", what=what)
+        results.record_benchmark("render", ours=fast, other=slow, unit="pictures/s", what=what)
 
 
 def ours(latents: scenes.Latents, size: int) -> tuple[float, torch.Tensor]:

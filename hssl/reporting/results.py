@@ -5,8 +5,6 @@ from hssl.reporting.tables import plain, record_frame, score, table, tidy
 from hssl.reporting.timings import benchmarks, minutes, record_benchmark, run_time
 from hssl.reporting.verdicts import verdict
 
-races, record_race = benchmarks, record_benchmark  # as chapters and scripts still call them
-
 __all__ = [
     "benchmarks",
     "best",
@@ -18,11 +16,9 @@ __all__ = [
     "minutes",
     "mode",
     "plain",
-    "races",
     "record",
     "record_benchmark",
     "record_frame",
-    "record_race",
     "run_time",
     "score",
     "table",

@@ -143,8 +143,8 @@ def tidy(chapter: str, prefix: str = "", **settings: Any) -> pd.DataFrame:
 def table(chapter: str, ids: dict[str, str], *, limit: str = "limit", title: str = "", digits: int = 2) -> pd.DataFrame:
     """Recorded numbers of both budgets side by side: a row an id, under the label that `ids` gives it.
 
-    `limit` heads the column of limits, which may be predictions; published numbers and limits are left out where there
-    are none. A person at work sees a column more: this run, marked * where it lies beyond its tolerance.
+    `limit` heads the column of limits, which may be predictions; a column without any number is left out. A person at
+    work sees a column more: this run, marked * where it lies beyond its tolerance.
 
     >>> import os
     >>> from unittest.mock import patch
@@ -158,8 +158,7 @@ def table(chapter: str, ids: dict[str, str], *, limit: str = "limit", title: str
     elif all(set(words.values()) == {"–"} for words in shown):
         raise ValueError(f"ids: none of {', '.join(ids)} was ever measured or recorded in {chapter!r}")
     frame = pd.DataFrame(shown, index=pd.Index(ids.values(), name=title))
-    empty = [column for column in ("published", "limit") if (frame[column] == "–").all()]
-    return frame.drop(columns=empty).rename(columns={"limit": limit})
+    return frame.loc[:, (frame != "–").any()].rename(columns={"limit": limit})
 
 
 def score(chapter: str) -> pd.DataFrame:

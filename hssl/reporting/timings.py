@@ -7,7 +7,7 @@ import pandas as pd
 
 from hssl.reporting.records import BUDGETS, folder, read, write
 
-BENCHMARKS = "races.json"
+BENCHMARKS = "benchmarks.json"
 
 
 def minutes(seconds: float) -> str:
