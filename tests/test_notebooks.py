@@ -78,6 +78,19 @@ def test_no_code_cell_is_over_25_lines(path):
         assert cell.source.count("\n") < 25, cell.source
 
 
+@pytest.mark.parametrize("name", ["intro", "start_here"])  # pages of the second edition; the others follow
+def test_a_page_is_finished_in_one_sitting(name):
+    notebook = nbformat.read(ROOT / "book" / f"{name}.ipynb", 4)
+    words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
+    hidden = {"remove-input", "remove-cell"}
+    visible = [c.source for c in code(ROOT / "book" / f"{name}.ipynb") if not hidden & set(c.metadata.get("tags", []))]
+    lines = [len([line for line in source.splitlines() if line.strip()]) for source in visible]
+    shown = sum(bool(c.outputs) for c in code(ROOT / "book" / f"{name}.ipynb"))
+    assert words <= 1800 and len(notebook.cells) <= 45 and shown <= 12
+    assert sum(lines) <= 150 and max(lines, default=0) <= 20 and sorted(lines or [0])[len(lines) // 2] <= 7
+    assert not any("hide-input" in c.metadata.get("tags", []) for c in notebook.cells)
+
+
 @each
 def test_visible_lines_of_code_fit_on_the_page(path):
     for cell in code(path):

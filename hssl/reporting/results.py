@@ -2,7 +2,7 @@
 
 from hssl.reporting.records import best, budget, chapters, claim, finish, load, mode, record
 from hssl.reporting.tables import plain, record_frame, score, table, tidy
-from hssl.reporting.timings import benchmarks, minutes, record_benchmark, run_time
+from hssl.reporting.timings import benchmarks, minutes, record_benchmark, run_time, run_times
 from hssl.reporting.verdicts import verdict
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "record_benchmark",
     "record_frame",
     "run_time",
+    "run_times",
     "score",
     "table",
     "tidy",

@@ -26,10 +26,19 @@ def run_time(chapter: str) -> str:
     >>> run_time("no_such_chapter")
     ''
     """
+    taken = run_times(chapter).items()
+    return ", ".join(f"{minutes(t['seconds'])} with the {name} budget on {t['cores']} cores" for name, t in taken)
+
+
+def run_times(chapter: str) -> dict[str, dict[str, int]]:
+    """The same as numbers, by budget: "seconds" and "cores".
+
+    >>> run_times("no_such_chapter")
+    {}
+    """
     path = folder() / "run_times.json"
     times = json.loads(path.read_text()).get(chapter, {}) if path.exists() else {}
-    taken = [(name, times[name]) for name in BUDGETS if name in times]
-    return ", ".join(f"{minutes(t['seconds'])} with the {name} budget on {t['cores']} cores" for name, t in taken)
+    return {name: times[name] for name in BUDGETS if name in times}
 
 
 def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str) -> None:
