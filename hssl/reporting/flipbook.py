@@ -41,7 +41,7 @@ def flipbook(
         if list(measures[name]) != bars or any(len(measures[name][bar]) != len(strip) for bar in bars):
             raise ValueError(f"measures: wanted {', '.join(bars)}, {len(strip)} numbers each, for {name!r}")
         file = io.BytesIO()
-        wide = np.hstack((np.clip(strip, 0, 1) * 255).round().astype(np.uint8))
+        wide = np.hstack(list((np.clip(strip, 0, 1) * 255).round().astype(np.uint8)))
         Image.fromarray(wide).save(file, "JPEG", quality=90)
         strips[name] = base64.b64encode(file.getvalue()).decode()
     frames = len(pictures[names[0]])

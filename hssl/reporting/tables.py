@@ -232,7 +232,7 @@ def _pivot(places: list[tuple[str, str]], shown: list[dict[str, str]], say) -> p
     for level in (0, 1):
         heads = frame.columns.unique(level)
         if len(heads) == 1:  # said once, in the corner
-            frame.columns = frame.columns.droplevel(level).rename(heads[0])
+            frame.columns = frame.columns.get_level_values(1 - level).rename(heads[0])
             break
     return frame
 
@@ -247,7 +247,9 @@ def _side_by_side(chapter: str, ids: list[str], digits: int = 2) -> list[dict[st
         words |= {"limit": plain(bound(known["limit"], known["unit"]), digits)}
         words |= {name: _with_spread(entry, digits) for name, entry in entries.items()}
         if mode() == "show":
-            words[OWN] = _with_spread(own.get(id), digits) + _mark(own.get(id), entries[budget()])
+            fresh, old = own.get(id), entries[budget()]
+            beyond = fresh and old and abs(fresh["value"] - old["value"]) > old["tolerance"]
+            words[OWN] = _with_spread(fresh, digits) + (" *" if beyond else "")
         rows.append(words)
     return rows
 
@@ -261,8 +263,3 @@ def _with_spread(entry: dict | None, digits: int) -> str:
     if entry is None:
         return "–"
     return plain(entry["value"], digits) + (f" ± {entry['spread']:.{digits}f}" if entry["spread"] is not None else "")
-
-
-def _mark(fresh: dict | None, recorded: dict | None) -> str:
-    beyond = fresh and recorded and abs(fresh["value"] - recorded["value"]) > recorded["tolerance"]
-    return " *" if beyond else ""
