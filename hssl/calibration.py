@@ -190,5 +190,5 @@ def _log_background(rate: float) -> float:
 def _usable(**critic: Tensor) -> Tensor:
     """The critic in float64, without gradients; raises, with its name, where it is empty or not finite."""
     ((name, value),) = critic.items()
-    finite(least=1, **{name: value.flatten()})
+    finite(1, **{name: value.flatten()})
     return value.detach().double()

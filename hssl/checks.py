@@ -77,7 +77,7 @@ def checked(function: F) -> F:
     return cast(F, call)
 
 
-def finite(*, least: int = 0, **values: Tensor | np.ndarray) -> None:
+def finite(least: int = 0, /, **values: Tensor | np.ndarray) -> None:
     """Raise a ValueError that names the first of these arrays with a NaN, an infinity, or fewer rows than `least`.
 
     >>> finite(embeddings=torch.tensor([1.0, torch.inf]))

@@ -306,7 +306,7 @@ def _prepare(least: int = 0, **values: Tensor) -> list[Tensor]:
 
     Raises, with their names, what no type can say: too few rows, two dtypes, NaN or ±inf.
     """
-    finite(least=least, **values)
+    finite(least, **values)
     first, *_ = values
     for name, value in values.items():
         if value.dtype != values[first].dtype:

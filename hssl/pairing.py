@@ -306,5 +306,5 @@ def _distances(**points: Tensor) -> Tensor:
 
 def _several(**values: Tensor) -> Tensor:
     """The values; raises, with their name, what no type can say: fewer than 2 rows, NaN or ±inf."""
-    finite(least=2, **values)
+    finite(2, **values)
     return next(iter(values.values()))

@@ -286,5 +286,5 @@ def _standardised(x: np.ndarray, fitted: np.ndarray) -> np.ndarray:
 def _as_matrix(name: str, values: Tensor | np.ndarray, least: int = 1) -> np.ndarray:
     """float64, shape (n, k), so many rows at least, all of it finite."""
     x = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values.astype(np.float64)
-    finite(least=least, **{name: x})
+    finite(least, **{name: x})
     return x[:, None] if x.ndim == 1 else x

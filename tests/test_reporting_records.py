@@ -207,7 +207,7 @@ def test_an_interrupted_write_leaves_the_old_file(monkeypatch, folder):
 
 def test_a_budget_or_mode_that_does_not_exist_is_named(monkeypatch):
     monkeypatch.setenv("HSSL_BUDGET", "huge")
-    with pytest.raises(ValueError, match="HSSL_BUDGET: wanted one of quick, full, got 'huge'"):
+    with pytest.raises(ValueError, match="HSSL_BUDGET: wanted one of quick, full; got 'huge'"):
         results.budget()
     with pytest.raises(ValueError, match="budget: wanted one of"):
         results.load("demo", "huge")

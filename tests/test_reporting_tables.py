@@ -104,15 +104,10 @@ def test_cells_that_share_an_id_or_a_label_are_refused_before_anything_is_writte
     assert not list(folder.rglob("*.json"))
 
 
-def test_a_missing_measure_is_refused_unless_gaps_are_announced():
+def test_a_missing_measure_is_refused():
     frame = RUNS.assign(style=[np.nan, np.nan, 0.7, 0.9])
     with pytest.raises(ValueError, match=r"values: wanted finite numbers, one per seed, for 'gap\.p100\.style'"):
         keep(frame, "gap")
-    shown = keep(frame, "gaps", gaps=True)
-    assert "gaps.p100.style" not in results.load("demo", "quick")
-    assert shown.words.loc["p100"].to_dict() == {"content": "0.99 ± 0.01", "style": "–"}
-    with pytest.raises(ValueError, match="finite"):
-        keep(RUNS.assign(style=[np.nan, 0.1, 0.7, 0.9]), "some", gaps=True)
 
 
 def test_a_setting_that_is_none_or_a_pair_is_kept_and_verified(monkeypatch):
@@ -138,10 +133,10 @@ def test_a_table_is_a_pivot_without_empty_columns(monkeypatch):
     assert repr(shown).startswith("Style <stays>.\n") and "-0.00" not in page + repr(shown)
 
 
-def test_columns_are_chosen_and_named():
-    shown = keep(limit="ceiling", labels={"limit": "predicted"}, columns=("limit", "quick"), measures=["style"])
+def test_columns_are_named_and_what_heads_them_all_stands_in_the_corner():
+    shown = keep(limit="ceiling", labels={"limit": "predicted"}, measures=["style"])
     assert list(shown.words.columns) == ["predicted", "quick"] and shown.words.columns.name == "style"
-    shown = keep(limit="ceiling", columns=("quick",))
+    shown = keep(id="table2")
     assert list(shown.words.columns) == ["content", "style"] and shown.words.columns.name == "quick"
 
 

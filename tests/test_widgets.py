@@ -89,17 +89,6 @@ def test_other_window_sizes_follow_the_chosen_patch():
     assert widget.patch("8 px") == (3, 5)
 
 
-def test_windows_that_overlap_are_found_by_their_middle():
-    images = {"photo": np.zeros((64, 96))}
-    vectors = {"photo": {"16": np.ones((7, 11, 3)), "32": np.ones((3, 5, 3))}}
-    windows = {"16": (16, 8), "32": (32, 16)}
-    widget = PatchSimilarity(images, vectors, windows=windows)
-    widget.selection = {"image": "photo", "level": "32", "row": 1, "column": 3}  # from 16, 48: its middle is at 32, 64
-    assert widget.patch("16") == (3, 7)  # whose middle is there too
-    with pytest.raises(ValueError, match=r"wanted a grid of \(7, 11\) for windows of \(16, 8\) pixels, got \(8, 12\)"):
-        PatchSimilarity(images, {"photo": vectors["photo"] | {"16": np.ones((8, 12, 3))}}, windows=windows)
-
-
 def test_large_pictures_are_reduced():
     shown = PatchSimilarity({"a": np.zeros((100, 400))}, {"a": {"x": np.ones((1, 4, 2))}}, image_size=80).data
     assert (shown["pictures"][0]["width"], shown["pictures"][0]["height"]) == (80, 20)
@@ -134,9 +123,6 @@ def test_other_vectors_can_be_shown():
         ({"logits": {"y": (1, 0)}}, r"logits: wanted the names \['x'\], got \['y'\]"),
         ({"logits": {"x": (np.inf, 0)}}, r"logits\['x'\]: there are values that are not finite"),
         ({"logits": {"x": (1, 0, 0)}}, r"logits: wanted \(slope, offset\) a window size"),
-        ({"windows": {"y": (2, 2)}}, r"windows: wanted the names \['x'\]"),
-        ({"windows": {"x": (2, 0)}}, r"windows\['x'\]: wanted window and stride, whole pixels >= 1, got \(2, 0\)"),
-        ({"windows": {"x": 2}}, r"windows\['x'\]: wanted window and stride"),
         ({"vectors": {"a": {"x": np.ones((90, 90, 64))}}}, "weighs .* kB, wanted at most 300 kB: show fewer images"),
     ],
 )

@@ -75,7 +75,7 @@ class MLP(nn.Module):
         tensor([2.0000, 1.5000])
         """
         check_dtype("observations", observations, self)
-        finite(least=2 * self.n_in, observations=observations)
+        finite(2 * self.n_in, observations=observations)
         covariance = torch.cov(observations.T)
         if torch.linalg.matrix_rank(covariance, hermitian=True) < len(covariance):
             raise ValueError("observations: their covariance is singular; a coordinate follows from the others")

@@ -30,18 +30,20 @@ def flipbook(
         choose, slide: what the choice among the strips, and the slider, are called.
     Raises:
         ValueError: a strip has other measures than the first, or not one number a frame.
+
+    >>> page = flipbook({"hue": np.zeros((3, 8, 8, 3))}, {"hue": {"far": [0.0, 0.5, 1.0]}}, label="a scene")
+    >>> "<option>hue</option>" in page.data
+    True
     """
-    names = list(pictures)
+    names, strips = list(pictures), {}
     bars = list(measures[names[0]])
     for name, strip in pictures.items():
         if list(measures[name]) != bars or any(len(measures[name][bar]) != len(strip) for bar in bars):
             raise ValueError(f"measures: wanted {', '.join(bars)}, {len(strip)} numbers each, for {name!r}")
-    strips = {}
-    for name, strip in pictures.items():
-        with io.BytesIO() as file:
-            wide = np.concatenate(list((np.clip(strip, 0, 1) * 255).round().astype(np.uint8)), axis=1)
-            Image.fromarray(wide).save(file, "JPEG", quality=90)
-            strips[name] = base64.b64encode(file.getvalue()).decode()
+        file = io.BytesIO()
+        wide = np.hstack(list((np.clip(strip, 0, 1) * 255).round().astype(np.uint8)))
+        Image.fromarray(wide).save(file, "JPEG", quality=90)
+        strips[name] = base64.b64encode(file.getvalue()).decode()
     frames = len(pictures[names[0]])
     data = json.dumps({"strips": strips, "measures": measures, "frames": frames}).replace("<", "\\u003c")
     key = hashlib.sha256(data.encode()).hexdigest()[:8]

@@ -3,7 +3,8 @@
 Pages draw what is recorded. On a person's own screen their own numbers are drawn strongly, the recorded ones faintly.
 """
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,7 +17,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from hssl.reporting.flipbook import flipbook
 from hssl.reporting.records import budget
-from hssl.reporting.tables import NOTHING, OWN, plain, speaker
+from hssl.reporting.tables import NOTHING, OWN, plain
 
 __all__ = ["arrows", "band", "flipbook", "heat", "layers", "limit", "points", "use_style"]
 
@@ -73,17 +74,15 @@ def points(
     if drawn.empty:
         return _nothing(ax)
     strong, faint = layers(drawn)
+    if value != "value":
+        ax.plot(strong[x].to_numpy(), strong[value].to_numpy(float), "--", color=color, linewidth=1)
+        return ax
     for layer, alpha, words in ((faint, 0.3, f"{label}, recorded"), (strong, 1.0, label)):
-        if layer.empty or (value != "value" and layer is faint):
-            continue
-        at, mean = layer[x].to_numpy(), layer[value].to_numpy(float)
-        spread = layer["spread"].astype(float).fillna(0).to_numpy() if value == "value" else 0 * mean
-        if value != "value":
-            ax.plot(at, mean, "--", color=color, linewidth=1)
-        elif fill:
-            ax.plot(at, mean, "o-", color=color, alpha=alpha, label=words)
-            ax.fill_between(at, mean - spread, mean + spread, color=color, alpha=0.2 * alpha, linewidth=0)
-        else:
+        at, mean, spread = (layer[name].to_numpy() for name in (x, "value", "spread"))
+        spread = np.nan_to_num(spread.astype(float))
+        if fill and at.size:
+            _band(ax, at, mean, spread, color=color, label=words, alpha=alpha)
+        elif at.size:
             ax.errorbar(at, mean, spread, fmt="o-", capsize=3, color=color, alpha=alpha, label=words)
     return ax
 
@@ -96,19 +95,15 @@ def heat(
     *,
     value: str = "value",
     framed: Collection[tuple] = (),
-    labels: Mapping[Any, str] | None = None,
     title: str = "",
-    reach: tuple[float, float] = (0.0, 1.0),
 ) -> Axes:
-    """A colour map of a tidy frame with its numbers in the cells; a person's own numbers win on their screen.
+    """A colour map of a tidy frame, from 0 to 1, with its numbers in the cells; a person's own win on their screen.
 
     Args:
         drawn: from `results.tidy`; a person's own numbers go before the recorded ones.
-        rows, columns: the columns of the frame that make those of the map.
+        rows, columns: the columns of the frame that make those of the map; their underscores become spaces.
         value: what is shown: "value", "limit" or "published". Cells without one are left grey.
         framed: the (row, column) pairs that get a frame.
-        labels: rows and columns in words; without one their underscores become spaces.
-        reach: the values at both ends of the colour scale.
 
     Black or white, whichever stands out: numbers and frames have a contrast of at least 4.5 to 1 on any colour.
 
@@ -122,18 +117,17 @@ def heat(
         return _nothing(ax)
     down, across = (list(dict.fromkeys(names)) for names in zip(*numbers, strict=True))
     shown = np.array([[numbers.get((row, column), np.nan) for column in across] for row in down], float)
-    image = ax.imshow(shown, vmin=reach[0], vmax=reach[1], cmap="cividis", aspect="auto")
-    say = speaker(labels)
+    image = ax.imshow(shown, vmin=0, vmax=1, cmap="cividis", aspect="auto")
     ax.set_facecolor("0.85")
     ax.grid(False)
-    ax.set_xticks(range(len(across)), [say(column).replace(" ", "\n") for column in across])
-    ax.set_yticks(range(len(down)), [say(row) for row in down])
+    ax.set_xticks(range(len(across)), [re.sub("[_ ]", "\n", str(column)) for column in across])
+    ax.set_yticks(range(len(down)), [str(row).replace("_", " ") for row in down])
     ax.set_title(f"{title} ({OWN})" if OWN in set(drawn["budget"]) else title)
-    for (i, row), (j, column) in ((i, j) for i in enumerate(down) for j in enumerate(across)):
-        ink = _ink(image.to_rgba(shown[i, j]) if np.isfinite(shown[i, j]) else "0.85")
-        if np.isfinite(shown[i, j]):
-            ax.text(j, i, plain(float(shown[i, j])), ha="center", va="center", color=ink, size=8)
-        if (row, column) in framed:
+    for (i, j), number in np.ndenumerate(shown):
+        ink = _ink("0.85" if np.isnan(number) else image.to_rgba(number))
+        if not np.isnan(number):
+            ax.text(j, i, plain(float(number)), ha="center", va="center", color=ink, size=8)
+        if (down[i], across[j]) in framed:
             ax.add_patch(Rectangle((j - 0.45, i - 0.42), 0.9, 0.84, fill=False, edgecolor=ink, linewidth=1.5))
     return ax
 
@@ -151,9 +145,7 @@ def band(ax: Axes, x, runs, *, color: str, label: str) -> Axes:
     if runs.ndim != 2 or len(runs) != len(x):
         raise ValueError(f"runs: wanted shape ({len(x)}, seeds), got {runs.shape}")
     mean, spread = runs.mean(1), runs.std(1, ddof=min(1, runs.shape[1] - 1))
-    ax.plot(x, mean, "o-", color=color, label=label)
-    ax.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
-    return ax
+    return _band(ax, x, mean, spread, color=color, label=label)
 
 
 def limit(ax: Axes, y: float, label: str, *, color: str = LIMIT) -> Axes:
@@ -186,6 +178,12 @@ def arrows(
     for start, end, style in edges:
         ax.annotate("", nodes[end], nodes[start], arrowprops={**look, "linestyle": style})
     ax.set_axis_off()
+    return ax
+
+
+def _band(ax: Axes, x, mean, spread, *, color: str, label: str, alpha: float = 1.0) -> Axes:
+    ax.plot(x, mean, "o-", color=color, alpha=alpha, label=label)
+    ax.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.2 * alpha, linewidth=0)
     return ax
 
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from hssl.checks import Finite, Positive, checked
+from hssl.checks import Finite, Positive, checked, one_of
 
 BUDGETS = ("quick", "full")
 MODES = ("show", "record", "verify")
 EXACT = ("label", "section", "at", "seeds", "published", "same_data", "chance", "unit")
 FIELDS = ("id", "value", "spread", "limit", "tolerance", *EXACT)
+NUMBERS = ("value", "spread", "limit", "published", "chance")
 _fresh: dict[tuple[str, str], dict] = {}  # what this process has measured, by chapter and id
 
 
@@ -91,12 +92,12 @@ def record(
     numbers = np.atleast_1d(np.asarray(values, float))
     if numbers.ndim > 1 or not numbers.size or not np.isfinite(numbers).all():
         raise ValueError(f"values: wanted finite numbers, one per seed, for {id!r}, got {values}")
-    mean, *spread = [round(of(numbers.tolist()), 5) for of in ((fmean, stdev) if numbers.size > 1 else (fmean,))]
+    mean, spread = fmean(numbers.tolist()), stdev(numbers.tolist()) if numbers.size > 1 else None
     at = json.loads(json.dumps(at))  # as it will be read
     given = (label, section, at, numbers.size, published, same_data, chance, unit)
-    fresh = {"id": id, "value": mean, "spread": spread[0] if spread else None, "limit": limit}
+    fresh: dict[str, Any] = {"id": id, "value": mean, "spread": spread, "limit": limit}
     fresh |= {"tolerance": float(f"{tolerance:.5g}"), **dict(zip(EXACT, given, strict=True))}
-    fresh |= {key: round(float(fresh[key]), 5) for key in ("limit", "published", "chance") if fresh[key] is not None}
+    fresh |= {key: round(float(fresh[key]), 5) for key in NUMBERS if fresh[key] is not None}
     known = _fresh.get((chapter, id), fresh)
     if mode() != "show" and known != fresh:
         raise ValueError(f"id: {chapter} has recorded {id!r} in this run already, with other numbers")
@@ -116,8 +117,7 @@ def load(chapter: str, budget: str) -> dict[str, dict]:
     >>> load("no_such_chapter", "quick")
     {}
     """
-    if budget not in BUDGETS:
-        raise ValueError(f"budget: wanted one of {', '.join(BUDGETS)}, got {budget!r}")
+    one_of("budget", budget, BUDGETS)
     return read(_file(chapter, budget))
 
 
@@ -154,14 +154,13 @@ def best(chapter: str, id: str) -> dict:
     ValueError: id: 'a' was never measured or recorded in 'no_such_chapter'
     """
     recorded = {**load(chapter, "quick"), **load(chapter, "full")}
-    entry = recorded.get(id) or _fresh.get((chapter, id))
-    if entry is None and (recorded or mode() != "show"):
+    if entry := recorded.get(id) or _fresh.get((chapter, id)):
+        return entry
+    if recorded or mode() != "show":
         raise ValueError(f"id: {id!r} was never measured or recorded in {chapter!r}")
-    if entry is None:
-        _warn(f"{chapter}: no numbers are recorded here, and this process has not measured {id!r}")
-        numbers = dict.fromkeys(("value", "spread", "limit"), math.nan)
-        entry = {**dict.fromkeys(FIELDS), **numbers, "id": id, "seeds": 0, "unit": ""}
-    return entry
+    _warn(f"{chapter}: no numbers are recorded here, and this process has not measured {id!r}")
+    numbers = dict.fromkeys(("value", "spread", "limit"), math.nan)
+    return {**dict.fromkeys(FIELDS), **numbers, "id": id, "seeds": 0, "unit": ""}
 
 
 def claim(condition: Any, sentence: str) -> None:
@@ -245,16 +244,15 @@ def _verify(chapter: str, fresh: dict) -> None:
     differ = [
         f"{key} came out as {fresh[key]!r}, recorded is {recorded[key]!r}"
         for key in (*near, *EXACT)
-        if key in recorded and not _alike(fresh[key], recorded[key], near.get(key))
+        if key in recorded and fresh[key] != recorded[key]
+        if key not in near or not _within(near[key], fresh[key], recorded[key])
     ]
     if differ:
         raise AssertionError(f"{chapter}: {fresh['id']}: {'; '.join(differ)} ({allowed} is allowed)")
 
 
-def _alike(one, other, near: float | None) -> bool:
-    if near is None or one is None or other is None:
-        return one == other
-    return abs(one - other) <= near + 1e-12
+def _within(near: float, one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and abs(one - other) <= near + 1e-12
 
 
 def _named(**names: str) -> None:
@@ -272,8 +270,7 @@ def _warn(sentence: str) -> None:
 
 def _choice(variable: str, options: tuple[str, ...]) -> str:
     chosen = os.environ.get(variable) or options[0]
-    if chosen not in options:
-        raise ValueError(f"{variable}: wanted one of {', '.join(options)}, got {chosen!r}")
+    one_of(variable, chosen, options)
     return chosen
 
 

@@ -14,7 +14,6 @@ import pandas as pd
 from hssl.reporting.records import BUDGETS, EXACT, budget, load, measured, mode, record
 from hssl.reporting.verdicts import bound, verdict
 
-COLUMNS = ("published", "limit", *BUDGETS)
 OWN, NOTHING = "this run", "no recorded numbers here"
 Given = float | str | Mapping[Any, Any] | None
 
@@ -55,13 +54,9 @@ def record_frame(
     published: Given = None,
     unit: Given = "R²",
     chance: Given = None,
-    same_data: bool = False,
     section: str | None = None,
     labels: Mapping[Any, str] | None = None,
-    columns: Sequence[str] = COLUMNS,
     caption: str = "",
-    digits: int = 2,
-    gaps: bool = False,
 ) -> Table:
     """Record every measure of every row of an experiment, over its seeds, and show them as a table.
 
@@ -74,9 +69,8 @@ def record_frame(
         tolerance, limit, published, unit, chance: as in `record`; one for all, or by row, by measure, by row and then
             measure or the reverse, or by (row, measure). A limit or a published number may be a column's name: then it
             is that column's mean. What is not given there is none (of units: R²).
-        labels: rows, measures and columns of the table in words; without one their underscores become spaces.
-        columns: which of published, limit, quick and full to show. One without any number is left out.
-        gaps: whether a measure may be missing in all runs of a row; it is then neither recorded nor shown.
+        labels: rows, measures and columns of the table in words; without one their underscores become spaces. A column
+            without any number is left out.
     Raises:
         ValueError: a column is missing, two cells share an id or a label, or `record` refuses a number.
         AssertionError: (verify) as `record`.
@@ -93,24 +87,22 @@ def record_frame(
     >>> table["small", "score"]
     0.55
     """
-    rows, say = [rows] if isinstance(rows, str) else list(rows), speaker(labels)
+    rows, say = [rows] if isinstance(rows, str) else list(rows), _speaker(labels)
     sources = measures if isinstance(measures, Mapping) else {measure: measure for measure in measures}
     if missing := [column for column in (*rows, *sources.values()) if column not in frame]:
         raise ValueError(f"frame: no column {', '.join(missing)}; there are {', '.join(map(str, frame.columns))}")
     template = id if "{" in id else f"{id}.{{row}}.{{measure}}"
-    cells = [cell for cell in _cells(frame, rows, sources, template) if not (gaps and cell.values.isna().all())]
+    cells = list(_cells(frame, rows, sources, template))
     places = [(", ".join(map(say, cell.key)), say(cell.measure)) for cell in cells]
     if len({cell.id for cell in cells}) < len(cells) or len(set(places)) < len(cells):
         raise ValueError(f"id, labels: two of the {len(cells)} cells share an id ({template}) or a label")
     numbers = {"tolerance": tolerance, "limit": limit, "published": published, "unit": unit, "chance": chance}
     for cell, place in zip(cells, places, strict=True):
         given = {name: _given(value, cell, name) for name, value in numbers.items()}
-        words = {"label": ": ".join(place), "section": section, "at": cell.at, "same_data": same_data}
-        record(chapter, cell.id, cell.values.tolist(), **given, **words)
+        record(chapter, cell.id, cell.values.tolist(), label=": ".join(place), section=section, at=cell.at, **given)
     means = {(*cell.key, cell.measure): float(cell.values.mean()) for cell in cells}
-    shown = _side_by_side(chapter, [cell.id for cell in cells], digits)
-    note = NOTHING if _alone(chapter) else ""
-    return Table(_pivot(places, shown, columns, say), means, ". ".join(filter(None, (caption, note))))
+    words = _pivot(places, _side_by_side(chapter, [cell.id for cell in cells]), say)
+    return Table(words, means, ". ".join(filter(None, (caption, NOTHING if _alone(chapter) else ""))))
 
 
 def tidy(chapter: str, prefix: str = "", **settings: Any) -> pd.DataFrame:
@@ -131,13 +123,12 @@ def tidy(chapter: str, prefix: str = "", **settings: Any) -> pd.DataFrame:
     found, known = [], dict.fromkeys(("id", "label", "section"))
     for name, entry in entries:
         at = entry.get("at") or {}
-        if entry["id"].startswith(prefix) and all(key in at and at[key] == value for key, value in settings.items()):
+        if entry["id"].startswith(prefix) and settings.items() <= at.items():
             found.append({**known, **at, "budget": name, **{key: entry[key] for key in entry if key != "at"}})
     last = ("measure", "budget", "value", "spread", "tolerance", "limit", *EXACT[3:])
     between = dict.fromkeys(key for one in found for key in one if key not in (*known, *last))
     frame = pd.DataFrame(found, columns=[*known, *between, *last])
-    numbers = ("value", "spread", "limit", "published")
-    return frame.assign(**{key: frame[key].astype(float) for key in numbers})
+    return frame.astype(dict.fromkeys(("value", "spread", "limit", "published"), float))
 
 
 def table(chapter: str, ids: dict[str, str], *, limit: str = "limit", title: str = "", digits: int = 2) -> pd.DataFrame:
@@ -187,7 +178,7 @@ def plain(number: float | None, digits: int = 2) -> str:
     return "–" if number is None or math.isnan(number) else f"{round(number, digits) + 0.0:.{digits}f}"
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     """A measure of the runs that agree in the settings `at`."""
 
     key: tuple
@@ -198,13 +189,13 @@ class Cell(NamedTuple):
     runs: pd.DataFrame
 
 
-def _cells(frame: pd.DataFrame, rows: list[str], sources: Mapping[str, str], template: str) -> Iterator[Cell]:
+def _cells(frame: pd.DataFrame, rows: list[str], sources: Mapping[str, str], template: str) -> Iterator[_Cell]:
     for key, runs in frame.groupby(rows, sort=False, dropna=False):
         key = tuple(map(_plainly, cast(tuple, key)))
         for measure, source in sources.items():
             at = {**dict(zip(rows, key, strict=True)), "measure": measure}
             id = template.format(**{"row": ".".join(map(str, key)), **at}).replace(" ", "_")
-            yield Cell(key, measure, at, id, runs[source], runs)
+            yield _Cell(key, measure, at, id, runs[source], runs)
 
 
 def _plainly(value: Any) -> Any:
@@ -213,43 +204,39 @@ def _plainly(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _given(value: Any, cell: Cell, name: str) -> Any:
+def _given(value: Any, cell: _Cell, name: str) -> Any:
     """What is given for a cell: by (row, measure), by row, by measure, or for all; "limit" may name a column."""
     row = cell.key[0] if len(cell.key) == 1 else cell.key
     if isinstance(value, Mapping):
-        nested = {key: given for key, given in value.items() if isinstance(given, Mapping)}
-        of_row, of_measure = nested.get(row, {}), nested.get(cell.measure, {})  # a row may be called as a measure is
-        flat = {key: given for key, given in value.items() if key not in nested}
-        found = [flat[key] for key in ((*cell.key, cell.measure), row, cell.measure) if key in flat]
-        found += [given[key] for given, key in ((of_row, cell.measure), (of_measure, row)) if key in given]
-        value = found[0] if found else None
+        nested = {of: inner for of, inner in value.items() if isinstance(inner, Mapping)}
+        known = {(of, at): given for of, inner in nested.items() for at, given in inner.items()}
+        known |= {key: given for key, given in value.items() if key not in nested}
+        keys = ((*cell.key, cell.measure), row, cell.measure, (row, cell.measure), (cell.measure, row))
+        value = next((known[key] for key in keys if key in known), None)
     if name == "unit":
         return value or "R²"
     return float(cell.runs[value].mean()) if isinstance(value, str) else value
 
 
-def speaker(labels: Mapping[Any, str] | None):
+def _speaker(labels: Mapping[Any, str] | None):
     return lambda name: (labels or {}).get(name, str(name).replace("_", " "))
 
 
-def _pivot(places: list[tuple[str, str]], shown: list[dict[str, str]], columns: Sequence[str], say) -> pd.DataFrame:
+def _pivot(places: list[tuple[str, str]], shown: list[dict[str, str]], say) -> pd.DataFrame:
     """Rows by measures by columns; levels and columns that say nothing are left out."""
-    words: dict[tuple[str, str], dict[str, str]] = {}
-    for (row, measure), entry in zip(places, shown, strict=True):
-        for column in (*columns, *([OWN] if OWN in entry else [])):
-            words.setdefault((measure, say(column)), {})[row] = entry[column]
-    rows = dict.fromkeys(row for row, _ in places)
-    frame = pd.DataFrame({column: [texts.get(row, "–") for row in rows] for column, texts in words.items()}, list(rows))
+    frame = pd.DataFrame(shown, pd.MultiIndex.from_tuples(places)).rename(columns=say)
+    parts = {measure: part.droplevel(1) for measure, part in frame.groupby(level=1, sort=False)}
+    frame = pd.concat(parts, axis=1)
     frame = frame.loc[:, (frame != "–").any()]
     for level in (0, 1):
-        heads = frame.columns.get_level_values(level).unique()
+        heads = frame.columns.unique(level)
         if len(heads) == 1:  # said once, in the corner
             frame.columns = frame.columns.get_level_values(1 - level).rename(heads[0])
             break
     return frame
 
 
-def _side_by_side(chapter: str, ids: list[str], digits: int) -> list[dict[str, str]]:
+def _side_by_side(chapter: str, ids: list[str], digits: int = 2) -> list[dict[str, str]]:
     """By id: published, limit, quick, full and, to a person, this run, in words."""
     recorded, own, rows = {name: load(chapter, name) for name in BUDGETS}, measured(chapter), []
     for id in ids:
@@ -259,7 +246,9 @@ def _side_by_side(chapter: str, ids: list[str], digits: int) -> list[dict[str, s
         words |= {"limit": plain(bound(known["limit"], known["unit"]), digits)}
         words |= {name: _with_spread(entry, digits) for name, entry in entries.items()}
         if mode() == "show":
-            words[OWN] = _with_spread(own.get(id), digits) + _mark(own.get(id), entries[budget()])
+            fresh, old = own.get(id), entries[budget()]
+            beyond = fresh and old and abs(fresh["value"] - old["value"]) > old["tolerance"]
+            words[OWN] = _with_spread(fresh, digits) + (" *" if beyond else "")
         rows.append(words)
     return rows
 
@@ -273,8 +262,3 @@ def _with_spread(entry: dict | None, digits: int) -> str:
     if entry is None:
         return "–"
     return plain(entry["value"], digits) + (f" ± {entry['spread']:.{digits}f}" if entry["spread"] is not None else "")
-
-
-def _mark(fresh: dict | None, recorded: dict | None) -> str:
-    beyond = fresh and recorded and abs(fresh["value"] - recorded["value"]) > recorded["tolerance"]
-    return " *" if beyond else ""

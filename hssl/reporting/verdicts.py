@@ -7,15 +7,8 @@ import math
 from collections.abc import Mapping
 
 #: What guessing gives in a unit, and what is perfect; a record that states its own `chance` is judged by that.
-RANGES = {
-    "R²": (0.0, 1.0),
-    "accuracy": (0.0, 1.0),
-    "AUC": (0.5, 1.0),
-    "correlation": (0.0, 1.0),
-    "Spearman's ρ": (0.0, 1.0),
-    "probability": (0.0, 1.0),
-    "distance": (0.0, 1.0),
-}
+RANGES = {unit: (0.0, 1.0) for unit in ("R²", "accuracy", "correlation", "Spearman's ρ", "probability", "distance")}
+RANGES["AUC"] = (0.5, 1.0)
 NEAR = 0.03  # within this fraction of the way from chance to the limit, a number is at its limit
 SAME = 0.02  # within this fraction, two numbers are as near to the limit as each other
 

@@ -11,16 +11,8 @@ from torch import nn
 
 from hssl.calibration import FLOOR
 from hssl.checks import Finite, checked
+from hssl.widgets import observers
 from hssl.widgets.mounting import Widget, decode, module
-from hssl.widgets.observers import (
-    FIELD,
-    association_fields,
-    complete_law,
-    ideal_logits,
-    learned_logits,
-    read_network,
-    relate,
-)
 
 LENGTH = 0.9  # of a stroke, in the law's units
 VIEWS = {"strokes": 4.0, "arms": 2.4}  # from the middle of the frame to its edge, in the law's units
@@ -82,9 +74,10 @@ class Continuation(Widget):
         """Show another critic, say one that has just been trained; strokes stay where they are. See the class."""
         if not 0 < rate <= 1:
             raise ValueError(f"rate: wanted 0 < rate ≤ 1, got {rate}")
-        data = {"rate": float(rate), "shift": float(shift), "floor": float(np.exp(FLOOR)), "law": complete_law(law)}
-        data |= read_network(critic) | {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS}
-        self._replace_data(data | {"fields": association_fields(data)})
+        data = {"rate": float(rate), "shift": float(shift), "floor": float(np.exp(FLOOR))}
+        data |= observers.read_network(critic) | {"law": observers.complete_law(law)}
+        data |= {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS}
+        self._replace_data(data | {"fields": observers.association_fields(data)})
 
     def probabilities(self) -> dict[str, float]:
         """What the page shows: "learned", "ideal" and their "difference", learned − ideal.
@@ -94,13 +87,10 @@ class Continuation(Widget):
         """
         strokes, arms = self._strokes(), self.mode == "arms"
         pairs = np.array([pair for pairing in PAIRINGS for pair in pairing] if arms else [(0, 1)])
-        between = relate(strokes[pairs[:, 0]], strokes[pairs[:, 1]], self.data["law"])
+        between = observers.relate(strokes[pairs[:, 0]], strokes[pairs[:, 1]], self.data["law"])
         contrasts = (0.0, 0.0) if arms else self.contrasts
         found = {}
-        for name, logits in (
-            ("learned", learned_logits(self.data, *between, contrasts)),
-            ("ideal", ideal_logits(self.data["law"], *between, contrasts)),
-        ):
+        for name, logits in observers.both_logits(self.data, *between, contrasts).items():
             found[name] = float(softmax(logits.reshape(3, 2).sum(1))[0] if arms else expit(logits[0]))
         return found | {"difference": found["learned"] - found["ideal"]}
 
@@ -109,9 +99,9 @@ class Continuation(Widget):
         points = proposal["value"]
         try:
             ends = {mode: np.array(points[mode], float).reshape(4, 2) for mode in VIEWS}
-            fits = all((np.abs(ends[mode]) <= VIEWS[mode]).all() for mode in VIEWS)
-            fits &= bool((np.hypot(*ends["arms"].T) >= LENGTH).all())
-            fits &= bool((np.hypot(*(ends["strokes"][1::2] - ends["strokes"][::2]).T) > 0).all())
+            lengths = np.hypot(*(ends["strokes"][1::2] - ends["strokes"][::2]).T)
+            fits = all((np.abs(ends[mode]) <= VIEWS[mode]).all() for mode in VIEWS) and (lengths > 0).all()
+            fits = fits and (np.hypot(*ends["arms"].T) >= LENGTH).all()
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:
@@ -142,8 +132,9 @@ class Continuation(Widget):
         x, y = np.meshgrid(at - strokes[0, 0], -at - strokes[0, 1])
         cos, sin = np.cos(strokes[0, 2]), np.sin(strokes[0, 2])
         place = np.stack([y * cos - x * sin, x * cos + y * sin]) / self.data["law"]["largest"]
-        row, column = np.clip((place + 1) / 2 * FIELD, 0, FIELD - 1).astype(int)
-        share = 0.8 * decode(self.data["fields"]["learned"], "u1").reshape(FIELD, FIELD)[row, column, None] / 255
+        row, column = np.clip((place + 1) / 2 * observers.FIELD, 0, observers.FIELD - 1).astype(int)
+        field = decode(self.data["fields"]["learned"], "u1").reshape(observers.FIELD, observers.FIELD)
+        share = 0.8 * field[row, column, None] / 255
         still = Image.fromarray(np.uint8(255 * (1 - share) + np.array(WARM) * share))
         for x, y, angle in strokes:
             half = LENGTH / 2 * np.array([np.cos(angle), np.sin(angle)])

@@ -18,41 +18,24 @@ import traitlets
 from IPython.display import HTML
 from PIL import Image
 
+from hssl.checks import finite
+
 #: Bytes of HTML that a widget may weigh with its data and its still picture.
 SIZE_LIMIT = 300_000
-
-# The picture stays where scripts do not run. `element.model` is there for whoever wants to listen to the page.
-PAGE = """\
-<style>@STYLE@</style>
-<div class="hssl-widget" id="@KEY@">
-<script type="application/json">@STATE@</script>
-<img src="@PICTURE@" alt="@WORDS@" style="max-width: 100%">
-</div>
-<script type="module">
-const widget = (await import("data:text/javascript;charset=utf-8;base64,@MODULE@")).default;
-for (const el of document.querySelectorAll("#@KEY@:not([data-mounted])")) {
-  const state = JSON.parse(el.querySelector("script").textContent), handlers = {};
-  const model = {
-    get: (key) => state[key],
-    set(key, value) { state[key] = value; (handlers[`change:${key}`] ?? []).forEach((call) => call()); },
-    save_changes() {},
-    on(event, call) { (handlers[event] ??= []).push(call); },
-    off(event, call) { handlers[event] = (handlers[event] ?? []).filter((other) => other !== call); },
-  };
-  el.dataset.mounted = "";
-  el.model = model;
-  el.replaceChildren();
-  widget.render({ model, el });
-}
-</script>
-"""
 
 
 class Widget(anywidget.AnyWidget):
     """What both widgets share: the static page, the limit of size, and a still picture for viewers without scripts.
 
+    The picture stays where scripts do not run. On the page `element.model` is there for whoever wants to listen.
+
     A subclass names its ES module in `_esm` and the traits that it reads and writes in `_state`, and says what is
     seen at first in `_picture` and `_words`.
+
+    >>> from hssl.widgets import PatchSimilarity
+    >>> widget = PatchSimilarity({"grey": np.ones((4, 4))}, {"grey": {"2 px": np.ones((2, 2, 3))}})
+    >>> isinstance(widget, Widget), widget.static_html() == widget.static().data
+    (True, True)
     """
 
     _esm: str
@@ -73,7 +56,7 @@ class Widget(anywidget.AnyWidget):
             "MODULE": base64.b64encode(str(self._esm).encode()).decode(),
         }
         values["KEY"] = "hssl-" + hashlib.sha256("".join(values.values()).encode()).hexdigest()[:12]
-        return re.sub("@([A-Z]+)@", lambda match: values[match[1]], PAGE)
+        return re.sub("@([A-Z]+)@", lambda match: values[match[1]], module("page.html"))
 
     def static(self) -> HTML:
         """The widget of the static page alone, for cells whose stored output must be the same at every run."""
@@ -82,9 +65,6 @@ class Widget(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self._words()}"
 
-    def _repr_html_(self) -> str:
-        return self.static_html()
-
     def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
         bundle, metadata = cast(tuple[dict, dict], super()._repr_mimebundle_(**kwargs))  # None has no view to show
         return bundle | {"text/html": self.static_html()}, metadata
@@ -92,15 +72,14 @@ class Widget(anywidget.AnyWidget):
     def _replace_data(self, data: dict, **choice) -> None:
         """Show other data, unless they weigh too much: then all stays as it was."""
         before = {name: getattr(self, name) for name in self._state}
-        self.set_trait("data", data)
-        for name, value in choice.items():
+        for name, value in {"data": data, **choice}.items():
             self.set_trait(name, value)
         size = len(self.static_html().encode())
         if size > SIZE_LIMIT:
             for name, value in before.items():
                 self.set_trait(name, value)
-            wanted = f"wanted at most {SIZE_LIMIT / 1000:.0f} kB"
-            raise ValueError(f"the widget weighs {size / 1000:.0f} kB, {wanted}: {self._advice}")
+            weight, most = (f"{weight / 1000:.0f} kB" for weight in (size, SIZE_LIMIT))
+            raise ValueError(f"the widget weighs {weight}, wanted at most {most}: {self._advice}")
 
     def _picture(self) -> Image.Image:
         raise NotImplementedError
@@ -110,7 +89,7 @@ class Widget(anywidget.AnyWidget):
 
 
 def module(*names: str) -> str:
-    """One ES module from files that stand beside this one.
+    """One text, such as an ES module, from files that stand beside this one.
 
     >>> "export default" in module("page.js", "patch_similarity.js")
     True
@@ -159,6 +138,5 @@ def as_numbers(name: str, value, ndim: int, wanted: str) -> np.ndarray:
     value = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     if value.ndim != ndim or not value.size or not np.issubdtype(value.dtype, np.number):
         raise ValueError(f"{name}: wanted numbers of shape {wanted}, got {value.dtype} of shape {value.shape}")
-    if not np.isfinite(value).all():
-        raise ValueError(f"{name}: there are values that are not finite")
+    finite(**{name: value})
     return value.astype(np.float64)

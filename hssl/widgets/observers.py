@@ -12,8 +12,7 @@ from hssl.widgets.mounting import as_numbers, decode, encode
 
 LAW = ("kappa_bend", "kappa_turn", "shape", "mean", "smallest", "largest", "correlation")
 FIELD = 64  # places along each side of the association field
-KINDS = {nn.GELU: "gelu", nn.ReLU: "relu", nn.Tanh: "tanh"}
-ACTIVATIONS = {
+ACTIVATIONS = {  # by the name of torch's module, in small letters
     "gelu": lambda x: x / 2 * (1 + erf(x / np.sqrt(2))),
     "relu": lambda x: np.maximum(x, 0),
     "tanh": np.tanh,
@@ -31,9 +30,14 @@ def read_network(critic: nn.Sequential) -> dict:
     """
     modules = list(critic)
     linear, between = modules[::2], modules[1::2]
-    kinds = {KINDS.get(type(module)) for module in between}
+    kinds = {type(module).__name__.lower() for module in between}
     exact = all(getattr(module, "approximate", "none") == "none" for module in between)
-    if not exact or len(kinds) != 1 or None in kinds or {type(module) for module in linear} != {nn.Linear}:
+    if (
+        not exact
+        or len(kinds) != 1
+        or not kinds <= set(ACTIVATIONS)
+        or {type(module) for module in linear} != {nn.Linear}
+    ):
         raise ValueError(f"critic: wanted Linear layers with one of GELU (exact), ReLU, Tanh between, got {critic}")
     if len(linear) == len(between) or linear[0].in_features != 6 or linear[-1].out_features != 1:
         raise ValueError(f"critic: wanted 6 numbers in and 1 out, got {critic}")
@@ -117,20 +121,36 @@ def ideal_logits(law: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np
     return far + bend + light + law["constant"]
 
 
+def both_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> dict[str, np.ndarray]:
+    """The "learned" and the "ideal" ones, shape (n,) each.
+
+    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
+    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    >>> data |= {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": complete_law(law)}
+    >>> {name: logits.shape for name, logits in both_logits(data, *np.ones((3, 7))).items()}
+    {'learned': (7,), 'ideal': (7,)}
+    """
+    pairs = (distance, azimuth, turn, contrasts)
+    return {"learned": learned_logits(data, *pairs), "ideal": ideal_logits(data["law"], *pairs)}
+
+
 def association_fields(data: dict) -> dict[str, str]:
     """Probability that a stroke continues one at the origin, learned and ideal, as bytes for a square of places.
 
     At each place it is turned as a circle through both would have it (ψ = 2φ). Rows go from the lowest y up.
+
+    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
+    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    >>> fields = association_fields(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": complete_law(law)})
+    >>> decode(fields["ideal"], "u1").shape == (FIELD**2,)
+    True
     """
     far = data["law"]["largest"]
     at = ((np.arange(FIELD) + 0.5) / FIELD * 2 - 1) * far
     places = np.stack([*(grid.ravel() for grid in np.meshgrid(at, at)), np.zeros(FIELD**2)], 1)
     distance, azimuth, _ = relate(np.zeros_like(places), places, data["law"])
     inside = np.hypot(places[:, 0], places[:, 1]) <= far
-    logits = {
-        "learned": learned_logits(data, distance, azimuth, 2 * azimuth),
-        "ideal": ideal_logits(data["law"], distance, azimuth, 2 * azimuth),
-    }
+    logits = both_logits(data, distance, azimuth, 2 * azimuth)
     return {name: encode(np.round(255 * inside / (1 + np.exp(-logit))), "u1") for name, logit in logits.items()}
 
 

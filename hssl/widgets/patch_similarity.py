@@ -9,16 +9,7 @@ from PIL import Image
 from scipy.special import expit
 
 from hssl.checks import checked
-from hssl.widgets.grids import (
-    as_grid,
-    as_picture,
-    as_scale,
-    as_windows,
-    check_names,
-    cosines,
-    draw_map,
-    locate,
-)
+from hssl.widgets.grids import as_grid, as_picture, as_scale, check_names, cosines, draw_map, locate
 from hssl.widgets.mounting import Widget, as_numbers, data_url, module
 
 STILL = 200  # pixels, longer side of each panel in the still picture
@@ -30,14 +21,14 @@ class PatchSimilarity(Widget):
     Args:
         images: by name, shape (height, width, 3) or (height, width), uint8 or floating-point numbers in [0, 1].
         vectors: by name of the image, then by window size ("16 px"), shape (rows, columns, dim): an embedding a
-            patch. They are sent as 8-bit numbers, each scaled by itself, since the cosine knows no length.
+            patch; the patches tile the image. They are sent as 8-bit numbers, each scaled by itself, since the cosine
+            knows no length.
         logits: by window size, (slope, offset): P = sigmoid(slope · cosine + offset). None: no probability is shown.
-        windows: by window size, (window, stride) in pixels of `images`. None: the patches tile the image.
         alt: by name of the image, what it shows, for those who cannot see it. Its name where there is none.
         image_size: longer side of the pictures that are sent, in pixels; larger ones are reduced.
     Raises:
-        ValueError: no image, a wrong shape, values that are not finite, names or window sizes that differ, a grid
-            that does not fit `windows`, or more than `SIZE_LIMIT` bytes in all.
+        ValueError: no image, a wrong shape, values that are not finite, names or window sizes that differ, or more
+            than `SIZE_LIMIT` bytes in all.
 
     Python may observe and set `selection`, {"image", "level", "row", "column"} with rows and columns from 0, and
     `measure`, "cosine" or "probability". Anything else raises a `traitlets.TraitError`.
@@ -58,22 +49,14 @@ class PatchSimilarity(Widget):
 
     @checked
     def __init__(
-        self,
-        images: dict,
-        vectors: dict,
-        *,
-        logits: dict | None = None,
-        windows: dict | None = None,
-        alt: dict | None = None,
-        image_size: int = 320,
+        self, images: dict, vectors: dict, *, logits: dict | None = None, alt: dict | None = None, image_size: int = 320
     ):
         if not images:
             raise ValueError("images: wanted at least one")
         if image_size < 16:
             raise ValueError(f"image_size: wanted at least 16 pixels, got {image_size}")
         self._shown = {name: as_picture(f"images[{name!r}]", image) for name, image in images.items()}
-        self._sizes = {name: picture.size for name, picture in self._shown.items()}  # (width, height)
-        self._windows, self._alt = as_windows(windows), alt or {}
+        self._alt = alt or {}
         for picture in self._shown.values():
             picture.thumbnail((image_size, image_size), Image.Resampling.LANCZOS)
         super().__init__()
@@ -89,15 +72,14 @@ class PatchSimilarity(Widget):
         levels = list(vectors[next(iter(self._shown))])
         if not levels:
             raise ValueError("vectors: wanted at least one window size")
-        for name, given in (("logits", logits), ("windows", self._windows)):
-            check_names(name, levels if given is None else given, levels)
-        maps = []
-        for name, size in self._sizes.items():
+        check_names("logits", levels if logits is None else logits, levels)
+        pictures, maps = [], []
+        for name, picture in self._shown.items():
             check_names(f"vectors[{name!r}]", vectors[name], levels)
-            windows = self._windows or dict.fromkeys(levels)
-            of = vectors[name]
-            maps.append([as_grid(f"vectors[{name!r}][{level!r}]", of[level], size, windows[level]) for level in levels])
-        data = {"pictures": self._pictures(), "levels": levels, "maps": maps, "measures": _measures(levels, logits)}
+            maps.append([as_grid(f"vectors[{name!r}][{level!r}]", vectors[name][level]) for level in levels])
+            shown = {"name": name, "alt": self._alt.get(name, name), "url": data_url(picture)}
+            pictures.append(shown | {"width": picture.width, "height": picture.height})
+        data = {"pictures": pictures, "levels": levels, "maps": maps, "measures": _measures(levels, logits)}
         choice = self.selection
         if not _fits(data, choice):
             row, column = maps[0][0]["rows"] // 2, maps[0][0]["columns"] // 2
@@ -147,23 +129,15 @@ class PatchSimilarity(Widget):
             raise ValueError(f"level: wanted one of {self.data['levels']}, got {level!r}")
         return _find(self.data, self.selection["image"], level)
 
-    def _pictures(self) -> list[dict]:
-        return [
-            {"name": name, "alt": self._alt.get(name, name), "url": data_url(picture)}
-            | {"width": picture.width, "height": picture.height}
-            for name, picture in self._shown.items()
-        ]
-
     def _picture(self) -> Image.Image:
         picture = self._shown[self.selection["image"]]
         picture = picture.resize([max(8, round(side * STILL / max(picture.size))) for side in picture.size])
-        panels = [picture] + [
-            draw_map(picture, self._grid(level), self.values(level), self.measure, self.patch(level))
-            for level in self.data["levels"]
-        ]
-        still = Image.new("RGB", ((picture.width + 8) * len(panels) - 8, picture.height), "white")
-        for i, panel in enumerate(panels):
-            still.paste(panel, (i * (picture.width + 8), 0))
+        step = picture.width + 8
+        still = Image.new("RGB", (step * (len(self.data["levels"]) + 1) - 8, picture.height), "white")
+        still.paste(picture)
+        for i, level in enumerate(self.data["levels"], 1):
+            panel = draw_map(picture, self._grid(level), self.values(level), self.measure, self.patch(level))
+            still.paste(panel, (i * step, 0))
         return still
 
     def _words(self) -> str:
@@ -192,10 +166,9 @@ def _find(data: dict, image: str, level: str) -> dict:
 
 
 def _fits(data: dict, chosen: dict) -> bool:
-    if set(chosen) != {"image", "level", "row", "column"}:
-        return False
     try:
         grid = _find(data, chosen["image"], chosen["level"])
-    except ValueError:
+        inside = all(isinstance(chosen[at], int) and 0 <= chosen[at] < grid[f"{at}s"] for at in ("row", "column"))
+    except (KeyError, ValueError):
         return False
-    return all(isinstance(chosen[at], int) and 0 <= chosen[at] < grid[f"{at}s"] for at in ("row", "column"))
+    return inside and len(chosen) == 4
