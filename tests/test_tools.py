@@ -13,6 +13,8 @@ CELL = """```{{code-cell}} ipython3
 """
 RECORD = "from hssl.reporting import results\nresults.record('demo', 'a', 0.5, tolerance=0.1)\nprint(results.budget())"
 
+pytestmark = pytest.mark.slow  # each starts a kernel
+
 
 @pytest.fixture
 def house(tmp_path, monkeypatch):
