@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from hssl.checks import ArgumentError, Positive, checked, finite
+from hssl.checks import ArgumentError, Count, Positive, checked, finite
 from hssl.patches import draw_neighbours, facing
 
 Similarity = Literal["cosine", "dot", "euclidean"]
@@ -213,13 +213,14 @@ def check_weights(weights: Sequence[float], levels: int) -> list[float]:
     return weights
 
 
+@checked
 def neighbour_info_nce(
     embeddings: Float[Tensor, "n rows cols width"],
     *valid: Bool[Tensor, "n _ _"],
     level: int,
     generator: torch.Generator,
-    each: int = 4,
-    temperature: float = 1.0,
+    each: Count = 4,
+    temperature: Positive = 1.0,
 ) -> Float[Tensor, ""]:
     """InfoNCE of a level of windows: pairs of neighbouring windows of each image, in the blocks that face each other.
 
@@ -231,7 +232,8 @@ def neighbour_info_nce(
     Returns:
         Mean loss in nats over both directions, shape (); all pairs are one batch.
     Raises:
-        ArgumentError, ValueError: as `patches.draw_neighbours`, `patches.facing` and `info_nce`.
+        ArgumentError, ValueError: a level that is not there, or as `patches.draw_neighbours`, `patches.facing` and
+            `info_nce`.
     Taught in: hierarchy, "Growing windows on real icons".
 
     >>> z = torch.ones(3, 2, 2, 8)
@@ -239,6 +241,8 @@ def neighbour_info_nce(
     >>> torch.allclose(loss, torch.tensor(12.0).log())  # 3 images with 4 pairs each: nothing is told apart
     True
     """
+    if not 0 <= level < len(valid):
+        raise ArgumentError(f"level: wanted 0 to {len(valid) - 1}, got {level}")
     pairs = [facing(embeddings, *draw_neighbours(valid[level], generator)) for _ in range(each)]
     first, second = (torch.cat(blocks) for blocks in zip(*pairs, strict=True))
     return info_nce(first, second, temperature=temperature, symmetric=True)

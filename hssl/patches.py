@@ -147,10 +147,14 @@ def have_neighbours(*valid: Bool[Tensor, "n _ _"]) -> Bool[Tensor, " n"]:
         valid: of each grid, which windows may be drawn, shape (n, rows, cols), bool.
     Returns:
         Shape (n,), bool: those that `draw_neighbours` takes.
+    Raises:
+        ArgumentError: no grid, another shape or type.
 
     >>> have_neighbours(torch.tensor([[[True, True], [False, False]], [[True, False], [False, True]]])).tolist()
     [True, False]
     """
+    if not valid:
+        raise ArgumentError("valid: wanted at least one grid, got none")
     above = [(grid[:, 1:] & grid[:, :-1]).flatten(1).any(1) for grid in valid]
     beside = [(grid[:, :, 1:] & grid[:, :, :-1]).flatten(1).any(1) for grid in valid]
     return (torch.stack(above) | torch.stack(beside)).all(0)

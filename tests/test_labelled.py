@@ -53,6 +53,8 @@ def test_coloured_digits_are_no_more_than_there_are(g):
         labelled.ColouredDigits("digit").sample(2501, g)
     with pytest.raises(ValueError, match="shared: wanted"):
         labelled.ColouredDigits(("digit", "size"))
+    with pytest.raises(ValueError, match="shared: wanted"):
+        labelled.ColouredDigits(5)
 
 
 def test_colours_are_cosines_and_equally_bright():

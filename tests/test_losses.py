@@ -413,6 +413,9 @@ def test_the_loss_of_a_level_is_info_nce_of_neighbouring_windows(g):
     assert len(first) == 60
     forth, back = info_nce(first, second, temperature=0.2), info_nce(second, first, temperature=0.2)
     assert torch.allclose(loss, (forth + back) / 2)
+    for bad in ({"level": 2}, {"level": -1}, {"each": 0}, {"temperature": 0.0}):
+        with pytest.raises(ArgumentError, match=f"{next(iter(bad))}: wanted"):
+            neighbour_info_nce(z, *both, **{"level": 1, "generator": g, **bad})
 
 
 def test_a_critic_may_give_a_column(g):

@@ -265,5 +265,7 @@ def test_images_that_have_neighbours_are_those_that_neighbours_are_drawn_from(g)
 
     each = [[drawn(valid[i : i + 1]) for i in range(60)] for valid in grids]
     assert 5 < sum(each[0]) < 55 and 5 < sum(each[1]) < 55
+    with pytest.raises(ArgumentError, match="valid: wanted at least one grid"):
+        have_neighbours()
     assert have_neighbours(grids[0]).tolist() == each[0]
     assert have_neighbours(*grids).tolist() == [a and b for a, b in zip(*each, strict=True)]

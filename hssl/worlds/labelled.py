@@ -67,7 +67,7 @@ class ColouredDigits:
     Truth, of the first: "digit", and "hue" as sine and cosine.
 
     Args:
-        shared: "digit", "hue" or both.
+        shared: "digit", "hue" or both, ("digit", "hue"); () for neither.
         held_out: as in `Digits`.
     Raises:
         ValueError: another factor, or (when sampled) more pairs than there are digits.
@@ -78,6 +78,7 @@ class ColouredDigits:
     (torch.Size([8, 3, 32, 32]), {'digit': (8,), 'hue': (8, 2)})
     """
 
+    @checked
     def __init__(self, shared: str | Sequence[str], *, held_out: bool | None = False):
         self.shared = {shared} if isinstance(shared, str) else set(shared)
         for factor in self.shared:
