@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build" / "html"
-NAMES = [*sorted(p.relative_to(SITE).as_posix() for p in (SITE / "book").glob("*.html")), "index.html", "search.html"]
+NAMES = [*sorted(p.relative_to(SITE).as_posix() for p in (SITE / "book").rglob("*.html")), "index.html", "search.html"]
 THEME = ("[PST]: ", "[togglebutton]: ")  # what the theme itself logs: the colour mode it chose, and so on
 
 
@@ -78,4 +78,30 @@ def test_a_latent_is_swept_by_mouse_and_keyboard(browser, host):
     box = slider.bounding_box()
     page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
     assert slider.input_value() == "0"
+    page.close()
+
+
+def test_results_are_searched_from_the_keyboard(browser):
+    if not (SITE / "book" / "results.html").exists():
+        pytest.skip("the book is not built; make book")
+    page = browser.new_page()
+    page.goto((SITE / "book" / "results.html").as_uri())  # no server is needed
+    root = page.locator(".hssl-results")
+    folds = root.locator("details:visible")
+    assert folds.count() > 3 and root.locator("tbody tr:visible").count() == 0  # all are closed
+    root.locator("summary").first.focus()
+    page.keyboard.press("Enter")
+    assert root.locator("tbody tr:visible").count() > 1
+    root.get_by_label("Search").fill("at the limit digit")
+    shown = root.locator("tbody tr:visible:not(:first-child)")
+    assert shown.count() >= 1
+    assert all("at the limit" in text.lower() for text in shown.all_inner_texts())
+    assert root.locator("output").inner_text().startswith(f"{shown.count()} of ")
+    root.get_by_label("Search").fill("no such number")
+    assert root.locator("tbody tr:visible").count() == 0
+    root.get_by_label("Search").fill("")
+    assert root.locator("tbody tr:visible").count() == 0 and folds.count() > 3
+    with page.expect_download() as download:
+        root.get_by_role("link", name="CSV").click()
+    assert "chapter" in Path(download.value.path()).read_text().split("\n")[0]
     page.close()

@@ -41,6 +41,7 @@ def test_the_overview_names_modules_that_have_entries():
         ("info_nce(..., symmetric=True)", "hssl.losses.info_nce"),
         ("ContentStyle.observe", "hssl.worlds.latents.ContentStyle.observe"),
         ("sample", None),  # of several modules
+        ("log_likelihood_ratio", None),  # a function of one, a method in another
         ("temperature", None),  # an argument
         ("cut(x)[0]", None),
         ("no_such_name", None),

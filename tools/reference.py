@@ -119,13 +119,11 @@ def entry_of(words: str, imported: dict[str, str], defined: frozenset[str] | set
     if first in imported:
         full = imported[first] + (f".{rest}" if rest else "")
         return full if full in entries() else _only(full)
-    found = [full for full in _by_ending().get(name, ()) if "." in name or _top_level(full)]
-    certain = len(found) == 1 and ("." in name or match[2] or name not in _parameters())
+    found = _by_ending().get(name, [])
+    if len(found) != 1 or "." in name:
+        return found[0] if len(found) == 1 else None
+    certain = found[0].rpartition(".")[0] in public() and (match[2] or name not in _parameters())
     return found[0] if certain else None
-
-
-def _top_level(full: str) -> bool:
-    return full.rpartition(".")[0] in public()
 
 
 def _only(full: str) -> str | None:
@@ -235,8 +233,7 @@ class Library(SphinxDirective):
         lines = [f".. automodule:: {name}"]
         lines += [f"   :members: {', '.join(members)}"] if members else ["   :no-members:"]
         lines = [f"``{name}``", "", *lines] if name != "hssl" else lines
-        self.env.note_dependency(inspect.getsourcefile(importlib.import_module(name)))
-        return _parse(self, lines)
+        return _parse(self, lines, [name])
 
 
 class Overview(SphinxDirective):
@@ -246,16 +243,18 @@ class Overview(SphinxDirective):
     final_argument_whitespace = True
 
     def run(self):
-        lines = []
-        for name in self.arguments[0].split():
+        lines, names = [], self.arguments[0].split()
+        for name in names:
             about = inspect.getdoc(importlib.import_module(name)).split("\n\n")[0].replace("\n", " ")
             lines += [f"**{name}**\u2002{_plain(about)}", "", ".. autosummary::", "   :nosignatures:", ""]
             lines += [*(f"   ~{name}.{key}" for key in public()[name]), ""]
-        return _parse(self, lines)
+        return _parse(self, lines, names)
 
 
-def _parse(directive: SphinxDirective, lines: list[str]) -> list[nodes.Node]:
-    """reStructuredText inside a page of Markdown."""
+def _parse(directive: SphinxDirective, lines: list[str], names: list[str]) -> list[nodes.Node]:
+    """reStructuredText inside a page of Markdown, which is made anew when these modules change, or what makes it."""
+    for path in (__file__, *(inspect.getsourcefile(importlib.import_module(name)) for name in names)):
+        directive.env.note_dependency(path)
     source = StringList(["```{eval-rst}", *lines, "```"], source="library")
     parent = nodes.container()
     directive.state.nested_parse(source, directive.content_offset, parent)
@@ -298,7 +297,7 @@ class LinkNames(SphinxPostTransform):
             if any(isinstance(node, (nodes.title, nodes.reference, addnodes.pending_xref)) for node in above):
                 continue
             here = next((node[0] for node in above if isinstance(node, addnodes.desc)), None)
-            full = entry_of(literal.astext(), imported, defined)
+            full = entry_of(literal.astext(), imported or _beside(here), defined)
             page, anchor = objects.get(full, (None, None))
             if page is None or (here is not None and anchor in here.get("ids", ())):
                 continue
@@ -306,6 +305,12 @@ class LinkNames(SphinxPostTransform):
             link = nodes.reference("", "", internal=True, refuri=f"{address}#{anchor}", reftitle=full)
             literal.replace_self(link)
             link += literal
+
+
+def _beside(entry: nodes.Element | None) -> dict[str, str]:
+    """What the docstring of an entry means by a short name: the one in its own module, unless it is an argument."""
+    module = entry.get("module") if entry is not None else None
+    return {name: f"{module}.{name}" for name in public().get(module, ()) if name not in _parameters()}
 
 
 def _ancestors(node):
