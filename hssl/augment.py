@@ -64,6 +64,17 @@ def camera(images: Images, generator: torch.Generator) -> Images:
     return _each(v2.Compose([v2.ColorJitter(brightness=0.3), blur, v2.GaussianNoise(sigma=0.03)]), images, generator)
 
 
+def channel_mix(images: Images, generator: torch.Generator) -> Images:
+    """Each new channel is a random average of the three old ones, drawn anew for every image: no hue survives.
+
+    >>> grey = torch.full((1, 3, 8, 8), 0.5)
+    >>> torch.allclose(channel_mix(grey, g), grey)
+    True
+    """
+    weights = torch.rand(len(images), 3, 3, generator=generator, device=images.device)
+    return torch.einsum("ncij,ndc->ndij", images, weights / weights.sum(2, keepdim=True))
+
+
 #: The views that have a name.
 VIEWS: dict[str, View] = {
     "colour": colour,
@@ -71,6 +82,7 @@ VIEWS: dict[str, View] = {
     "crop_large": partial(crop, area=(0.8, 1.0)),
     "rotation": quarter_turn,
     "camera": camera,
+    "channel_mix": channel_mix,
 }
 
 

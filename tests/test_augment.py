@@ -97,3 +97,13 @@ def test_other_bad_input():
         crop(IMAGES, seeded(), area=(0.5, 0.2))
     with pytest.raises(ValueError, match="generator: wanted Generator, got 0"):
         quarter_turn(IMAGES, 0)
+
+
+def test_channels_are_mixed_by_averages_drawn_for_each_image():
+    images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).expand(50, 3, 8, 8)
+    mixed = augment.channel_mix(images, torch.Generator().manual_seed(1))
+    low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
+    assert (mixed >= low - 1e-6).all() and (mixed <= high + 1e-6).all()
+    assert (mixed[0] - mixed[1]).abs().max() > 0.01
+    solved = torch.linalg.lstsq(images[0].flatten(1).T, mixed[0].flatten(1).T)  # a linear map of the channels
+    assert torch.allclose(images[0].flatten(1).T @ solved.solution, mixed[0].flatten(1).T, atol=1e-5)
