@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from hssl.augment import VIEWS, camera, colour, compose, crop, quarter_turn
+from hssl.augment import VIEWS, camera, channel_mix, colour, compose, crop, quarter_turn
 
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -101,7 +101,7 @@ def test_other_bad_input():
 
 def test_channels_are_mixed_by_averages_drawn_for_each_image():
     images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).expand(50, 3, 8, 8)
-    mixed = augment.channel_mix(images, torch.Generator().manual_seed(1))
+    mixed = channel_mix(images, torch.Generator().manual_seed(1))
     low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
     assert (mixed >= low - 1e-6).all() and (mixed <= high + 1e-6).all()
     assert (mixed[0] - mixed[1]).abs().max() > 0.01
