@@ -21,7 +21,8 @@ VENV := .venv
 BIN = $(VENV)/bin
 SITE := _build/html
 ENVIRONMENT := $(VENV)/installed
-PAGES := $(shell find book assets -type f -not -path '*/.ipynb_checkpoints/*') _config.yml _toc.yml tools/address.py
+PAGES := $(shell find book assets -type f -not -path '*/.ipynb_checkpoints/*') _config.yml _toc.yml $(wildcard tools/*.py) \
+  $(shell find hssl -name '*.py')
 CODE := $(shell find hssl tests tools text benchmarks -type f -not -name '*.pyc') Makefile pyproject.toml jupytext.toml README.md
 # The suite passes under a setting of these, so each setting has its own note that it passed.
 SETTING := $(subst /,_,budget-$(HSSL_BUDGET)-cpu-$(ATEN_CPU_CAPABILITY)-threads-$(OMP_NUM_THREADS))

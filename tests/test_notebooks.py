@@ -13,11 +13,13 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from jupytext.combine import combine_inputs_with_outputs
 from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 TWINS = sorted((ROOT / "text").glob("*.md"))
+FINISHED = ["intro", "start_here", "breaking", "objectives"]  # pages of the second edition; the others follow
 FEW, ALIKE = 26, 0.9  # tokens of a function that is too short to share; share of tokens that two have in common
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -51,6 +53,13 @@ def test_twins_are_as_jupyterlab_writes_them(path):
 
 
 @each
+def test_what_a_twin_leaves_out_stays_in_the_notebook(path):
+    stored = nbformat.read(path, 4)
+    opened = combine_inputs_with_outputs(jupytext.read(ROOT / "text" / f"{path.stem}.md"), stored, {"extension": ".md"})
+    assert [c.metadata for c in opened.cells] == [c.metadata for c in stored.cells]
+
+
+@each
 def test_stored_run_is_whole(path):
     counts = [c.execution_count for c in code(path)]
     assert counts == list(range(1, len(counts) + 1))
@@ -78,10 +87,7 @@ def test_no_code_cell_is_over_25_lines(path):
         assert cell.source.count("\n") < 25, cell.source
 
 
-SECOND = ["intro", "start_here", "breaking", "objectives"]  # pages of the second edition; the others follow
-
-
-@pytest.mark.parametrize("name", SECOND)
+@pytest.mark.parametrize("name", FINISHED)
 def test_a_page_is_finished_in_one_sitting(name):
     notebook = nbformat.read(ROOT / "book" / f"{name}.ipynb", 4)
     words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
@@ -93,6 +99,19 @@ def test_a_page_is_finished_in_one_sitting(name):
     assert words <= 1800 and len(notebook.cells) <= 40 and shown <= 8
     assert sum(lines) <= 150 and max(lines, default=0) <= 20 and sorted(lines or [0])[len(lines) // 2] <= 7
     assert not any("hide-input" in c.metadata.get("tags", []) for c in notebook.cells)
+
+
+@pytest.mark.parametrize("name", FINISHED)
+def test_an_exercise_has_room_for_an_attempt_and_a_folded_solution(name):
+    inside = False
+    cells = nbformat.read(ROOT / "book" / f"{name}.ipynb", 4).cells
+    for cell, after in itertools.pairwise(cells):
+        if "{exercise}" in cell.source:
+            assert after.source == "# your attempt" and after.metadata.get("tags") == ["attempt"], cell.source
+        inside = (inside or "{solution-start}" in cell.source) and "{solution-end}" not in cell.source
+        if cell.cell_type == "code":
+            folded = cell.metadata.get("jupyter") == {"outputs_hidden": True, "source_hidden": True}
+            assert inside == folded == ("solution" in cell.metadata.get("tags", [])), cell.source
 
 
 @each

@@ -108,7 +108,7 @@ def test_fields_that_an_old_record_lacks_are_not_compared(monkeypatch, folder):
     path.write_text(json.dumps([{key: entry[key] for key in eight} for entry in json.loads(path.read_text())]))
     again(monkeypatch, "verify")
     record(0.5, limit=1.0, label="content", section="The table", at={"row": "p75"})
-    assert results.score("demo").loc[0, "claim"] == "a.b"
+    assert results.score("demo").loc[0, "label"] == "a, b"
     assert results.tidy("demo").loc[0, "value"] == 0.5
 
 
@@ -280,6 +280,6 @@ def test_the_score_prefers_the_full_budget(monkeypatch):
     monkeypatch.setattr(records, "_fresh", {})
     monkeypatch.setenv("HSSL_BUDGET", "full")
     record([0.9, 0.9], limit=1.0)
-    score = results.score("demo").set_index("claim")
-    assert score.loc["a.b", "measured"] == "0.900 ± 0.000 (2, full)"
-    assert score.loc["only.quick", "measured"] == "0.500 (1, quick)"
+    score = results.score("demo").set_index("id")
+    assert score.loc["a.b", ["value", "spread", "seeds", "budget"]].tolist() == [0.9, 0.0, 2, "full"]
+    assert score.loc["only.quick", ["value", "seeds", "budget"]].tolist() == [0.5, 1, "quick"]

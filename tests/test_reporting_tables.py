@@ -188,13 +188,6 @@ def test_a_person_s_own_numbers_are_in_the_tidy_frame_and_on_no_page(monkeypatch
         assert results.tidy("demo", row="p75", measure="style")["budget"].tolist() == budgets
 
 
-def test_the_score_speaks_in_labels_sections_and_bounded_limits():
-    keep(limit={"style": -0.3}, section="The table", measures=["style"])
-    row = results.score("demo").set_index("claim").loc["p100: style"]
-    assert row["section"] == "The table" and row["limit"] == "0.000"
-    assert row["verdict"] == "at the limit"
-
-
 def test_a_row_may_be_called_as_a_measure_is():
     frame = pd.DataFrame({"row": ["content", "p75"], "content": [0.5, 0.6], "style": [0.1, 0.2]})
     keep(frame, published={"content": {"content": 0.7, "style": 0.3}})

@@ -44,6 +44,16 @@ def test_what_a_run_stores(house):
     assert list(json.loads((house / "book/results/run_times.json").read_text())["demo"]) == ["quick"]
 
 
+def test_a_solution_is_folded_in_jupyterlab(house):
+    write(house, RECORD, "1 + 1")
+    twin = house / "text" / "demo.md"
+    twin.write_text(twin.read_text().replace("ipython3\n1 +", "ipython3\n:tags: [solution]\n\n1 +"))
+    run.run("demo", "quick")
+    cells = nbformat.read(house / "book" / "demo.ipynb", 4).cells
+    assert cells[2].metadata["jupyter"] == {"outputs_hidden": True, "source_hidden": True}
+    assert "jupyter" not in cells[1].metadata and "jupyter:" not in twin.read_text().split("# Demo")[1]
+
+
 def test_a_run_that_fails_stores_nothing(house):
     write(house, RECORD, "1 / 0")
     with pytest.raises(Exception, match="ZeroDivisionError"):

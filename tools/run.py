@@ -113,11 +113,13 @@ def note_time(path: Path, name: str, budget: str, seconds: float) -> None:
 
 
 def tidy(notebook, name: str) -> None:
-    """What differs from run to run or from machine to machine is not stored."""
+    """What differs from run to run or from machine to machine is not stored; solutions are folded in JupyterLab too."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"{name}-{index:02d}"
+        if "solution" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": True}
 
 
 def store_cover(notebook) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import pandas as pd
 
 from hssl.reporting.records import BUDGETS, EXACT, budget, load, measured, mode, record
-from hssl.reporting.verdicts import bound, verdict
+from hssl.reporting.verdicts import bound
 
 OWN, NOTHING = "this run", "no recorded numbers here"
 Given = float | str | Mapping[Any, Any] | None
@@ -150,23 +150,6 @@ def table(chapter: str, ids: dict[str, str], *, limit: str = "limit", title: str
         raise ValueError(f"ids: none of {', '.join(ids)} was ever measured or recorded in {chapter!r}")
     frame = pd.DataFrame(shown, index=pd.Index(ids.values(), name=title))
     return frame.loc[:, (frame != "–").any()].rename(columns={"limit": limit})
-
-
-def score(chapter: str) -> pd.DataFrame:
-    """Every recorded number of a chapter with its section and its verdict; from the full budget where there is one.
-
-    >>> score("no_such_chapter").empty
-    True
-    """
-    quick, full = (load(chapter, name) for name in BUDGETS)
-    rows = []
-    for id, entry in {**full, **quick, **full}.items():
-        claim = {"section": entry.get("section") or "", "claim": entry.get("label") or id}
-        numbers = {"published": plain(entry["published"]), "limit": plain(bound(entry["limit"], entry["unit"]), 3)}
-        source = f"({entry['seeds']}, {'full' if id in full else 'quick'})"
-        found = {"measured": f"{_with_spread(entry, 3)} {source}", "unit": entry["unit"], "verdict": verdict(entry)}
-        rows.append({**claim, **numbers, **found})
-    return pd.DataFrame(rows)
 
 
 def plain(number: float | None, digits: int = 2) -> str:

@@ -98,13 +98,13 @@ def across_slash(
     of the slash is the first is drawn by lot. Every control keeps the first patch of its row, and in place of the
     second has one with ink within 5 % of it, at the same distance to half a pixel, which is not connected either:
 
-    from_two_icons: the second half is that of another icon of `names`, and its patch lies on a stroke that the same
-        slash cuts there, as the true one does: so that by itself it looks no different.
-    offset_half: the second half is shifted along the slash, 3 units along either axis, one way or the other.
-    rotated_half: the second half is turned by 90 degrees about the middle of the patch, one way or the other. Where
-        the stroke ended at the slash, it now ends beside it: the second patch alone may give this control away.
-    mirrored_half: the second half is mirrored about the normal of the slash through the middle of the patch. It ends
-        at the slash as before, coming from the other side.
+    - from_two_icons: the second half is that of another icon of `names`, and its patch lies on a stroke that the same
+      slash cuts there, as the true one does: so that by itself it looks no different.
+    - offset_half: the second half is shifted along the slash, 3 units along either axis, one way or the other.
+    - rotated_half: the second half is turned by 90 degrees about the middle of the patch, one way or the other. Where
+      the stroke ended at the slash, it now ends beside it: the second patch alone may give this control away.
+    - mirrored_half: the second half is mirrored about the normal of the slash through the middle of the patch. It ends
+      at the slash as before, coming from the other side.
 
     A cut for which all this cannot be found in a number of tries is left out.
 

@@ -1,0 +1,125 @@
+"""Who made the data that ships with hssl, and under which licence: entries of the page *Licences and credits*.
+
+A Sphinx extension: the directive `credits` lists one collection. What it says is read from the package's
+own files, where the scripts bake_*.py have put it.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).resolve().parents[1]
+WORLDS = ROOT / "hssl" / "worlds"
+PROJECT = "the authors of this book"
+ICONS = {  # the two sets in icons.json
+    "tabler": ("Paweł Kuna", "https://github.com/tabler/tabler-icons", "MIT"),
+    "google": ("Google", "https://github.com/google/material-design-icons", "Apache-2.0"),
+}
+DRAWN = {"digits": "handwritten digits", "noto": "Noto emoji", "twemoji": "Twemoji", "openmoji": "OpenMoji"}
+DRAWN |= {"fluent": "Fluent emoji"}
+
+
+@dataclass(frozen=True)
+class Credit:
+    """One thing that ships: what it is, who made it, where it is from, its licence, and what was changed.
+
+    `files` are in the repository; `text` is the file with the licence's text, where it is there too.
+    """
+
+    what: str
+    author: str
+    source: str
+    licence: str
+    changes: str
+    files: list[Path] = field(default_factory=list)
+    text: Path | None = None
+
+
+def icons() -> list[Credit]:
+    found = []
+    for name, kept in json.loads((WORLDS / "icons.json").read_text()).items():
+        author, source, licence = ICONS[name]
+        what = f"{len(kept['icons']):,} icons of {name.capitalize()}, version {kept['version']}"
+        (text,) = (WORLDS / "licences").glob(f"{name}-*{licence}.txt")
+        found.append(Credit(what, author, source, licence, "outlines as path data", [WORLDS / "icons.json"], text))
+    return found
+
+
+def labelled() -> list[Credit]:
+    folder, found = WORLDS / "labelled", []
+    for name, entry in json.loads((folder / "ATTRIBUTION.json").read_text()).items():
+        names = [folder / "emoji.json"] if name != "digits" else []
+        text = folder / f"{name}-{entry['licence']}.txt"
+        made = (entry["author"], entry["source"], entry["licence"], entry["changes"])
+        found.append(Credit(DRAWN[name], *made, [folder / f"{name}.png", *names], text))
+    return found
+
+
+def photographs() -> list[Credit]:
+    folder, found = WORLDS / "photographs", []
+    for name, entry in json.loads((folder / "ATTRIBUTION.json").read_text()).items():
+        made = (f"{entry['author']}, {entry['year']}", entry["source"], entry["licence"], entry["changes"])
+        found.append(Credit(f"“{entry['title']}”", *made, [folder / f"{name}.jpg"], folder / f"{entry['licence']}.txt"))
+    return found
+
+
+def samples() -> list[Credit]:
+    """The two photographs that come with scikit-learn, by its own note."""
+    from hssl.worlds import photos
+
+    found = []
+    for name in photos.SAMPLES:
+        note = photos.attribution(name)
+        if "/licenses/by/2.0/" not in note:
+            raise ValueError(f"scikit-learn's note on {name} names another licence now: {note}")
+        page = re.search(r"from \((\S+)\)", note)[1]
+        author = re.search(r"flickr\.com/photos/(\w+)/", page)[1]
+        found.append(Credit(f"“{name}”", f"{author}, on Flickr", page, "CC-BY-2.0", "none; not shipped here"))
+    return found
+
+
+def own() -> list[Credit]:
+    shapes = [WORLDS / "scenes" / "shapes.npz"]
+    mathjax = ROOT / "assets" / "static" / "mathjax"
+    return [
+        Credit("code, text and figures", PROJECT, "", "MIT", "", [], ROOT / "LICENSE"),
+        Credit("the seven shapes of the rendered scenes", PROJECT, "", "MIT", "", shapes, ROOT / "LICENSE"),
+        Credit(
+            "MathJax, served with the pages",
+            "The MathJax Consortium",
+            "https://github.com/mathjax/MathJax",
+            "Apache-2.0",
+            "",
+            [mathjax / "tex-mml-chtml.js"],
+            mathjax / "LICENSE",
+        ),
+    ]
+
+
+COLLECTIONS = {of.__name__: of for of in (own, labelled, icons, photographs, samples)}
+
+
+class Credits(SphinxDirective):
+    """`credits`: the list of a collection; licences lead to their texts, sources to where the files are from."""
+
+    required_arguments = 1
+
+    def run(self):
+        lines = []
+        for credit in COLLECTIONS[self.arguments[0]]():
+            text = credit.text and credit.text.relative_to(ROOT)
+            licence = f"{{download}}`{credit.licence} </{text}>`" if text else credit.licence
+            host = re.sub(r"^https://(www\.)?|/.*$", "", credit.source)
+            source = f", from [{host}]({credit.source})" if credit.source else ""
+            changes = f" Changes: {credit.changes}." if credit.changes else ""
+            lines.append(f"- **{credit.what}**, {credit.author}. {licence}{source}.{changes}")
+        self.env.note_dependency(__file__)
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app):
+    app.add_directive("credits", Credits)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
