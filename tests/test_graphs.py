@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from hssl.worlds.graphs import BlockGraph, f1
+from hssl.worlds.graphs import BlockGraph, f1, f1_by_chance, found_downstream
 from hssl.worlds.latents import unmix
 
 
@@ -109,3 +109,17 @@ def test_f1_against_precision_and_recall():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_chance_is_the_mean_over_all_orders():
+    true = torch.eye(3, dtype=torch.bool)
+    true[0, 1] = True  # one arrow among six places
+    assert f1_by_chance(true, true, shuffles=3000) == pytest.approx(1 / 6, abs=0.03)
+
+
+def test_downstream_is_what_moves_no_further():
+    movements = torch.tensor([[0.1, 0.12, 0.2], [0.5, 0.0, 0.031], [0.5, 0.5, 0.0]])
+    assert found_downstream(movements).tolist() == [[True, True, False], [False, True, False], [False, False, True]]
+    assert found_downstream(movements, 0.1).tolist()[1] == [False, True, True]
+    with pytest.raises(ValueError, match="movements: there are values that are not finite"):
+        found_downstream(movements * torch.nan)

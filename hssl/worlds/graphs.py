@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hssl.checks import ArgumentError, Count, Fraction, checked
+from hssl.checks import ArgumentError, Count, Fraction, NonNegative, checked, finite
 from hssl.pairs import Pairs
 from hssl.worlds.latents import draw_layers, mix
 
@@ -132,6 +132,40 @@ def f1(found: Bool[Tensor, "m m"], true: Bool[Tensor, "m m"]) -> float:
     off = ~torch.eye(len(true), dtype=torch.bool)
     hits, claimed, there = ((of & off).sum().item() for of in (found & true, found, true))
     return 2 * hits / (claimed + there) if claimed + there else 1.0
+
+
+@checked
+def f1_by_chance(found: Bool[Tensor, "m m"], true: Bool[Tensor, "m m"], *, shuffles: Count = 200) -> float:
+    """What `f1` gives on average if the same arrows are found between nodes whose names are shuffled.
+
+    Args:
+        found, true: shape (m, m), bool. shuffles: how many random orders of the names, the same at every call.
+
+    >>> f1_by_chance(torch.ones(3, 3).bool(), torch.ones(3, 3).bool())
+    1.0
+    """
+    generator = torch.Generator().manual_seed(0)
+    orders = (torch.randperm(len(true), generator=generator) for _ in range(shuffles))
+    return sum(f1(found[order][:, order], true) for order in orders) / shuffles
+
+
+@checked
+def found_downstream(movements: Float[Tensor, "m m"], margin: NonNegative = 0.03) -> Bool[Tensor, "m m"]:
+    """Which variables are judged downstream of which, from how far encoders move.
+
+    Args:
+        movements: `movements[j, k]`: how far the embedding of rule j moves under rule k, shape (m, m).
+        margin: k counts as downstream of j if rule k moves it no further than rule j does, plus this.
+    Raises:
+        ValueError: NaN or ±inf.
+    Taught in: arrows, "A graph of points".
+
+    >>> found_downstream(torch.tensor([[0.01, 0.02], [0.6, 0.01]]))
+    tensor([[ True,  True],
+            [False,  True]])
+    """
+    finite(1, movements=movements)
+    return movements <= movements.diagonal()[:, None] + margin
 
 
 def _effect(width: int, least: float, generator: torch.Generator) -> Tensor:
