@@ -197,6 +197,7 @@ def cells(ax: Axes, values, framed=None, *, rows: list[str] | None = None, colum
         ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color)
     for i, j in np.argwhere(np.zeros(np.shape(values)) if framed is None else np.asarray(framed)):
         ax.add_patch(Rectangle((j - 0.45, i - 0.45), 0.9, 0.9, fill=False, edgecolor="white", linewidth=1.8))
+    ax.grid(False)
     ax.set_xticks(range(np.shape(values)[1]), columns)
     ax.set_yticks(range(np.shape(values)[0]), rows)
     return ax
