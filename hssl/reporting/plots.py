@@ -194,7 +194,7 @@ def cells(ax: Axes, values, framed=None, *, rows: list[str] | None = None, colum
     ax.imshow(np.clip(values, 0, 1), cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(np.asarray(values)):
         color = "black" if value > 0.55 else "white"
-        ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color)
+        ax.text(j, i, plain(value), ha="center", va="center", fontsize=8, color=color)
     for i, j in np.argwhere(np.zeros(np.shape(values)) if framed is None else np.asarray(framed)):
         ax.add_patch(Rectangle((j - 0.45, i - 0.45), 0.9, 0.9, fill=False, edgecolor="white", linewidth=1.8))
     ax.grid(False)
