@@ -2,7 +2,7 @@
 
 Every world gives `pairs.Pairs`, `training.fit` learns from them, `probes.read_off` says what was kept. Floors, top to
 bottom, each importing only from lower ones: ``widgets, reporting → training → pairing, probes, calibration → losses,
-encoders → augment → worlds → patches → pairs → checks``.
+objectives, encoders → augment → worlds → patches → pairs → checks``.
 
 >>> from functools import partial
 >>> from hssl.encoders import ConvNet

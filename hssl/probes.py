@@ -163,6 +163,32 @@ def decode(representation: Matrix, truth: Mapping[str, Tensor], *, method: Metho
 
 
 @checked
+def movement(before: Float[Tensor, "n dim"], after: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
+    """How far each embedding moves when something in its observation changes, in units of two unrelated observations.
+
+    The squared distance, divided by its mean over two independent draws of the observations. No label is needed.
+
+    Args:
+        before, after: embeddings of the same n observations, before the change and after it, shape (n, dim).
+    Returns:
+        Shape (n,), ≥ 0: 0 means that the change cannot be seen; their mean is 1 where the change leaves nothing.
+    Raises:
+        ArgumentError: shapes differ, or no floats. ValueError: fewer than 2 rows, NaN or ±inf, or embeddings that are
+            all alike.
+    Taught in: arrows, "How far an embedding moves".
+
+    >>> h = torch.randn(2000, 3, generator=g)
+    >>> movement(h, h).max().item(), round(movement(h, torch.randn(2000, 3, generator=g)).mean().item(), 1)
+    (0.0, 1.0)
+    """
+    finite(2, before=before, after=after)
+    unit = 2 * before.var(0).sum()
+    if not unit:
+        raise ValueError("before: all embeddings are alike, so that nothing can move")
+    return ((before - after) ** 2).sum(1) / unit
+
+
+@checked
 def auc(scores: Scores, labels: Labels) -> float:
     """Probability that a sample with label 1 scores higher than one with label 0; a tie counts half.
 

@@ -3,8 +3,22 @@
 import pytest
 import torch
 from torch.nn.functional import interpolate
+from torchvision.transforms.v2 import functional
 
-from hssl.augment import VIEWS, camera, colour, compose, crop, quarter_turn
+from hssl.augment import (
+    VIEWS,
+    _brighter,
+    _contrast,
+    _saturated,
+    _turned,
+    camera,
+    channel_mix,
+    colour,
+    compose,
+    crop,
+    quarter_turn,
+    two_views,
+)
 
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -97,3 +111,60 @@ def test_other_bad_input():
         crop(IMAGES, seeded(), area=(0.5, 0.2))
     with pytest.raises(ValueError, match="generator: wanted Generator, got 0"):
         quarter_turn(IMAGES, 0)
+
+
+def test_channels_are_mixed_by_averages_drawn_for_each_image():
+    images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).expand(50, 3, 8, 8)
+    mixed = channel_mix(images, torch.Generator().manual_seed(1))
+    low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
+    assert (mixed >= low - 1e-6).all() and (mixed <= high + 1e-6).all()
+    assert (mixed[0] - mixed[1]).abs().max() > 0.01
+    solved = torch.linalg.lstsq(images[0].flatten(1).T, mixed[0].flatten(1).T)  # a linear map of the channels
+    assert torch.allclose(images[0].flatten(1).T @ solved.solution, mixed[0].flatten(1).T, atol=1e-5)
+
+
+@pytest.mark.parametrize(("change", "reference"), [
+    (_brighter, functional.adjust_brightness),
+    (_contrast, functional.adjust_contrast),
+    (_saturated, functional.adjust_saturation),
+    (_turned, functional.adjust_hue),
+])  # fmt: skip
+def test_colours_change_as_torchvision_changes_them(change, reference):
+    amounts = torch.tensor([-0.2, -0.1, 0.0, 0.05, 0.13, 0.2]) + (0 if change is _turned else 1)
+    ours = change(IMAGES, amounts[:, None, None, None]).clamp(0, 1)
+    theirs = torch.stack([reference(image, amount) for image, amount in zip(IMAGES, amounts.tolist(), strict=True)])
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_colour_changes_in_an_order_of_each_image():
+    """Grey first or last makes a difference to contrast, so that one factor for all would give one result for all."""
+    images = IMAGES[:1].expand(500, -1, -1, -1)
+    seen = colour(images, seeded())
+    assert len({round(mean, 4) for mean in seen.mean((1, 2, 3)).tolist()}) > 300
+
+
+def test_the_two_members_are_turned_by_different_angles():
+    pairs = two_views(IMAGES[:1].expand(400, -1, -1, -1), "rotation", seeded())
+    turns = [
+        [next(k for k in range(4) if torch.equal(view, IMAGES[0].rot90(k, (1, 2)))) for view in member]
+        for member in (pairs.first, pairs.second)
+    ]
+    assert all(a != b for a, b in zip(*turns, strict=True))
+    for of in turns:
+        assert torch.bincount(torch.tensor(of)).tolist() == pytest.approx([100] * 4, abs=35)
+
+
+def test_the_other_views_of_a_pair_are_drawn_for_each_member():
+    pairs = two_views(IMAGES, "crop_small+colour", seeded())
+    assert not torch.equal(pairs.first, pairs.second)
+    assert torch.equal(pairs.first, two_views(IMAGES, "crop_small+colour", seeded()).first)
+    assert not torch.equal(pairs.first, two_views(IMAGES, "crop_small+colour", seeded(1)).first)
+
+
+def test_bad_pairs_of_views_are_named():
+    with pytest.raises(ValueError, match="names: unknown 'sepia'"):
+        two_views(IMAGES, "rotation+sepia", seeded())
+    with pytest.raises(ValueError, match="at least one"):
+        two_views(IMAGES[:0], "rotation", seeded())
+    with pytest.raises(ValueError, match="least: wanted 0 or 1, got 2"):
+        quarter_turn(IMAGES, seeded(), least=2)

@@ -45,9 +45,9 @@ def test_items(released):
 def test_the_nearest_scene_is_of_the_same_class(released):
     data = Causal3DIdent(released)
     everything = Latents(data.labels, data.values)
-    assert torch.equal(data.nearest(everything), torch.arange(len(data)))
+    assert torch.equal(data.bank.nearest(everything), torch.arange(len(data)))
     changed = resample(everything, "hues", torch.Generator().manual_seed(0))
-    found = data.nearest(changed)
+    found = data.bank.nearest(changed)
     assert torch.equal(data.labels[found], data.labels)
     distance = (data.values[found] - changed.values).norm(dim=1)
     for i in range(len(data)):
@@ -58,7 +58,7 @@ def test_the_nearest_scene_is_of_the_same_class(released):
 def test_the_nearest_scene_but_itself(released):
     data = Causal3DIdent(released)
     everything = Latents(data.labels, data.values)
-    found = data.nearest(everything, but=torch.arange(len(data)))
+    found = data.bank.nearest(everything, but=torch.arange(len(data)))
     assert (found != torch.arange(len(data))).all()
     for i in range(len(data)):
         others = (data.labels == data.labels[i]) & (torch.arange(len(data)) != i)
@@ -78,7 +78,7 @@ def test_pairs_are_two_items_of_one_class(released):
 
 def test_named_latents_are_drawn_around_their_old_values(released, monkeypatch):
     data, asked = Causal3DIdent(released, redraw="rotations", sigma=0.01), []
-    monkeypatch.setattr(data, "nearest", lambda latents, but: asked.append((latents, but)) or but)
+    monkeypatch.setattr(data.bank, "nearest", lambda latents, but: asked.append((latents, but)) or but)
     pairs = data.sample(50, torch.Generator().manual_seed(0))
     ((latents, items),) = asked
     old, redrawn = data.values[items], [LATENTS.index(name) for name in ("alpha", "beta", "gamma")]

@@ -21,7 +21,7 @@ FLOORS = (
     ("patches",),
     ("worlds",),
     ("augment",),
-    ("losses", "encoders"),
+    ("losses", "objectives", "encoders"),
     ("pairing", "probes", "calibration"),
     ("training",),
     ("reporting", "widgets"),

@@ -98,6 +98,24 @@ def test_ceiling_is_what_the_best_predictor_reaches(row):
     assert fitted == pytest.approx(world.style_ceiling(), abs=0.01)
 
 
+def test_where_style_is_shared_content_is_drawn_again_from_its_distribution_given_style():
+    world = make(statistical=True, causal=True, shared="style")
+    pairs = world.sample(200_000, seeded())
+    content, style = pairs.truth["content"], pairs.truth["style"]
+    other, same = world.invert(pairs.second)
+    torch.testing.assert_close(same, style, atol=1e-3, rtol=1e-3)
+    joint, again = (torch.cov(torch.cat([c, style], 1).T) for c in (content, other))
+    torch.testing.assert_close(joint, again, atol=0.06, rtol=0.03)
+    between = torch.corrcoef(torch.cat([content, other], 1).T)[:3, 3:].diagonal()
+    assert between.mean().item() == pytest.approx(world.content_ceiling(), abs=0.01)  # they share what style says
+    fitted = LinearRegression().fit(style[:50_000].numpy(), content[:50_000].numpy())
+    score = fitted.score(style[:50_000].numpy(), content[:50_000].numpy())
+    assert score == pytest.approx(world.content_ceiling(), abs=0.01)
+    assert make().content_ceiling() == 0
+    first, second = (make(shared=name).sample(5, seeded()).first for name in ("content", "style"))
+    assert torch.equal(first, second)
+
+
 def test_change_ratios_are_the_variances_that_samples_show():
     world = make(change_probability=0.6, statistical=True, causal=True, change_scale=0.7)
     ratios, directions = world.change_ratios()
@@ -132,6 +150,7 @@ def test_covariances_are_what_their_names_say():
         {"change_scale": float("inf")},
         {"dependence": -1.0},
         {"change": "twist"},
+        {"shared": "nothing"},
         {"change_scale": 0.0},
         {"untouched": 9},
     ],

@@ -364,3 +364,27 @@ def test_decoding_embeddings_is_reading_off_what_was_embedded(g):
     assert decode(x.numpy(), truth) == read_off(torch.nn.Identity(), Pairs(x, x, truth))
     with pytest.raises(ArgumentError, match="value: "):
         decode(x, {"value": x[:, 1] * 0})
+
+
+def test_movement_is_one_for_unrelated_observations_and_ignores_scale_and_shift():
+    before, other = torch.randn(2, 20_000, 4, generator=torch.Generator().manual_seed(0))
+    assert probes.movement(before, before).max() == 0
+    assert probes.movement(before, other).mean().item() == pytest.approx(1, abs=0.02)
+    half = torch.cat([before[:, :2], other[:, 2:]], 1)  # half of the variance is kept
+    assert probes.movement(before, half).mean().item() == pytest.approx(0.5, abs=0.02)
+    moved = probes.movement(before, half)
+    assert torch.allclose(probes.movement(3 * before + 5, 3 * half + 5), moved, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (torch.zeros(3, 2), torch.zeros(3, 2), "before: all embeddings are alike"),
+        (torch.zeros(3, 2), torch.zeros(2, 2), "after: wanted"),
+        (torch.zeros(1, 2), torch.zeros(1, 2), "before: wanted at least 2 rows"),
+        (torch.full((3, 2), torch.nan), torch.zeros(3, 2), "before: there are values that are not finite"),
+    ],
+)
+def test_movement_names_what_is_wrong(before, after, message):
+    with pytest.raises(ValueError, match=message):
+        probes.movement(before, after)

@@ -265,6 +265,8 @@ def test_run_times_and_benchmarks(folder):
     results.record_benchmark("b", ours=1.0, other=130.0, unit="s", what="train")
     assert results.benchmarks().loc["train"].to_dict() == {"ours": "1 s", "other": "130 s", "ratio": "130×"}
     assert list(results.benchmarks("a").index) == ["render"]
+    results.record_benchmark("c", ours=2.0, other=3.0, unit="s", what="raced", stopped=True)
+    assert results.benchmarks("c").loc["raced"].to_dict() == {"ours": "2 s", "other": ">3 s", "ratio": ">1.5×"}
     (folder / timings.BENCHMARKS).write_text("[{")
     with pytest.raises(ValueError, match="is damaged"):
         results.benchmarks()

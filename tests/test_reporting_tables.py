@@ -196,3 +196,15 @@ def test_a_row_may_be_called_as_a_measure_is():
         "table1.content.content": 0.7, "table1.content.style": 0.3,
         "table1.p75.content": None, "table1.p75.style": None,
     }  # fmt: skip
+
+
+def test_the_newest_numbers_for_a_narrow_page(monkeypatch):
+    shown = keep(limit={"style": 0.0})
+    assert list(shown.newest().words) == list(shown.words)
+    begin(monkeypatch, "record", "full")
+    shown = keep(RUNS[RUNS["row"] == "p100"], measures=["style"], limit={"style": 0.0})
+    begin(monkeypatch, "record")
+    both = keep(limit={"style": 0.0})
+    assert list(both.newest().words) == [("content", "quick"), ("style", "limit"), ("style", "full")]
+    assert list(both.newest(without=[("style", "limit")]).words) == [("content", "quick"), ("style", "full")]
+    assert both.newest()["p75", "style"] == both["p75", "style"]

@@ -12,6 +12,10 @@ from hssl.worlds.scenes import (
     Latents,
     Scenes,
     _causal_means,
+    counterfactual,
+    downstream,
+    light_maps,
+    relight,
     render,
     resample,
     sample_latents,
@@ -20,6 +24,7 @@ from hssl.worlds.scenes import (
     truth,
     untouched,
 )
+from hssl.worlds.scenes.nearest import NearestScenes
 
 
 def seeded(seed=0):
@@ -199,3 +204,89 @@ def test_a_setting_out_of_range_is_named(setting):
 def test_no_scene_at_all():
     with pytest.raises(ValueError, match="n: wanted a whole number ≥ 1"):
         sample_latents(0, seeded())
+
+
+@pytest.mark.parametrize(
+    ("variable", "drawn"),
+    [
+        ("class", {"class", "position", "rotation", "hue_object"}),
+        ("spotlight", {"spotlight", "position"}),
+        ("hue_background", {"hue_background", "hue_object"}),
+        ("rotation", {"rotation"}),
+    ],
+)
+def test_a_counterfactual_redraws_a_variable_and_its_effects_alone(variable, drawn):
+    assert downstream(variable) == drawn
+    latents = sample_latents(300, seeded())
+    changed = counterfactual(latents, seeded(1), variable=variable)
+    moved = (changed.values != latents.values).any(0)
+    for factor, names in FACTORS.items():
+        assert all(moved[LATENTS.index(name)] == (factor in drawn) for name in names)
+    assert torch.equal(changed.labels, latents.labels) == ("class" not in drawn)
+
+
+def test_a_counterfactual_has_the_distribution_of_the_world():
+    latents = sample_latents(40_000, seeded())
+    for variable in ("class", "spotlight", "hue_spotlight"):
+        changed = counterfactual(latents, seeded(1), variable=variable)
+        before, after = (of.values - _causal_means(*of) for of in (latents, changed))
+        assert (before.mean(0) - after.mean(0)).abs().max() < 0.02
+        assert (before.std(0) - after.std(0)).abs().max() < 0.02
+
+
+def test_effects_follow_their_new_cause():
+    changed = counterfactual(sample_latents(20_000, seeded()), seeded(1), variable="spotlight")
+    mean = _causal_means(*changed)[:, 0]
+    law = truncnorm((-1 - mean.numpy()) / 0.5, (1 - mean.numpy()) / 0.5, loc=mean.numpy(), scale=0.5)
+    assert kstest(law.cdf(changed.values[:, 0].numpy()), "uniform").pvalue > 1e-3
+
+
+def test_an_unknown_variable_is_named():
+    with pytest.raises(ValueError, match=r"variable: wanted one of class, position, .*; got 'weather'"):
+        counterfactual(sample_latents(2, seeded()), seeded(), variable="weather")
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.4])
+def test_sharing_nearly_is_a_truncated_normal_about_the_old_value(sigma):
+    first, second = Scenes("hues", causal=False, sigma=sigma).sample_latents(20_000, seeded())
+    assert torch.equal(first.labels, second.labels)
+    for column in range(7):
+        z, new = first.values[:, column].numpy(), second.values[:, column].numpy()
+        law = truncnorm((-1 - z) / sigma, (1 - z) / sigma, loc=z, scale=sigma)
+        assert kstest(law.cdf(new), "uniform").pvalue > 1e-3
+    redrawn = torch.stack([first.values[:, 7], second.values[:, 7]])
+    assert abs(torch.corrcoef(redrawn)[0, 1]) < 0.03
+
+
+def test_sigma_zero_shares_exactly_and_wrong_ones_are_named():
+    first, second = Scenes("hues").sample_latents(50, seeded())
+    assert torch.equal(first.values[:, :7], second.values[:, :7])
+    with pytest.raises(ValueError, match="sigma: wanted a finite number ≥ 0, got -1"):
+        Scenes("hues", sigma=-1.0)
+
+
+def test_relit_scenes_are_as_rendered():
+    latents = sample_latents(60, seeded())
+    hues = torch.rand(60, 3, generator=seeded(1)) * 2 - 1
+    changed = latents._replace(values=torch.cat([latents.values[:, :7], hues], 1))
+    maps = light_maps(latents, 32)
+    assert (relight(maps, hues) - render(changed, 32)).abs().mean() < 0.002
+    assert torch.allclose(maps, light_maps(changed, 32), atol=1e-5)  # no hue is left in them
+    with pytest.raises(ValueError, match=r"hues: wanted numbers in \[−1, 1\]"):
+        relight(maps, hues * 2)
+
+
+def test_the_released_rule_shares_the_class_exactly_and_the_rest_nearly():
+    world = NearestScenes("hues", 3000, size=8, generator=seeded())
+    items, others = world.bank.pairs(400, "hues", 1.0, seeded(1))
+    first, second = (world.bank.latents.rows(rows) for rows in (items, others))
+    assert torch.equal(first.labels, second.labels) and (items != others).all()
+    kept, redrawn = (
+        [torch.corrcoef(torch.stack([first.values[:, i], second.values[:, i]]))[0, 1].item() for i in columns]
+        for columns in (range(7), range(7, 10))
+    )
+    assert min(kept) > 0.5 and max(redrawn) < min(kept)
+    items, others = world.bank.pairs(4, "hues", 1.0, seeded(2))
+    pairs = world.sample(4, seeded(2))
+    for images, rows in ((pairs.first, items), (pairs.second, others)):
+        assert torch.equal(images, render(world.bank.latents.rows(rows), 8))

@@ -19,7 +19,7 @@ from hssl.reporting.flipbook import flipbook
 from hssl.reporting.records import budget
 from hssl.reporting.tables import NOTHING, OWN, plain
 
-__all__ = ["arrows", "band", "flipbook", "heat", "layers", "limit", "points", "use_style"]
+__all__ = ["arrows", "band", "cells", "flipbook", "heat", "layers", "limit", "points", "use_style"]
 
 #: Okabe–Ito colours under the names of what they stand for throughout the book.
 CONTENT, STYLE, LIMIT, PUBLISHED = "#0072B2", "#D55E00", "#000000", "#009E73"
@@ -178,6 +178,28 @@ def arrows(
     for start, end, style in edges:
         ax.annotate("", nodes[end], nodes[start], arrowprops={**look, "linestyle": style})
     ax.set_axis_off()
+    return ax
+
+
+def cells(ax: Axes, values, framed=None, *, rows: list[str] | None = None, columns: list[str] | None = None) -> Axes:
+    """A table of numbers from 0 to 1 as coloured cells, dark to bright, with the numbers in them.
+
+    Args:
+        values: shape (rows, columns). framed: of the same shape, bool: these cells get a frame.
+        rows, columns: their names; without them they are counted from 0.
+
+    >>> len(cells(plt.figure().gca(), [[0.1, 0.9]], [[True, False]]).patches)
+    1
+    """
+    ax.imshow(np.clip(values, 0, 1), cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    for (i, j), value in np.ndenumerate(np.asarray(values)):
+        color = "black" if value > 0.55 else "white"
+        ax.text(j, i, plain(value), ha="center", va="center", fontsize=8, color=color)
+    for i, j in np.argwhere(np.zeros(np.shape(values)) if framed is None else np.asarray(framed)):
+        ax.add_patch(Rectangle((j - 0.45, i - 0.45), 0.9, 0.9, fill=False, edgecolor="white", linewidth=1.8))
+    ax.grid(False)
+    ax.set_xticks(range(np.shape(values)[1]), columns)
+    ax.set_yticks(range(np.shape(values)[0]), rows)
     return ax
 
 

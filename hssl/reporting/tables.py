@@ -6,7 +6,7 @@ Pages print what is recorded, so that they read the same on every machine; a per
 import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
@@ -32,6 +32,22 @@ class Table:
 
     def __getitem__(self, cell: tuple) -> float:
         return self.means[cell]
+
+    def newest(self, *, without: Sequence[tuple[str, str]] = ()) -> "Table":
+        """The table for a narrow page: a measure that has numbers of the full budget is shown without the quick ones.
+
+        Args:
+            without: further columns to leave out, as (measure, column) in words, such as ("content", "limit").
+
+        >>> words = pd.DataFrame([["1.00", "0.98", "0.99"]], columns=["limit", "quick", "full"])
+        >>> list(Table(words, {}).newest().words)
+        ['limit', 'full']
+        """
+        columns = list(self.words.columns)
+        nested = [column if isinstance(column, tuple) else ("", column) for column in columns]
+        old = {(measure, "quick") for measure, name in nested if name == "full"} | set(without)
+        kept = [column for column, pair in zip(columns, nested, strict=True) if pair not in old]
+        return replace(self, words=self.words[kept])
 
     def __repr__(self) -> str:
         return "\n".join(filter(None, (self.caption, self.words.to_string())))

@@ -41,10 +41,11 @@ def run_times(chapter: str) -> dict[str, dict[str, int]]:
     return {name: times[name] for name in BUDGETS if name in times}
 
 
-def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str) -> None:
+def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str, stopped: bool = False) -> None:
     """Keep what a benchmark measured: our side and the other, in the same unit, and in words what was compared.
 
-    Only the scripts in benchmarks/ call this, as timings differ between machines.
+    Only the scripts in benchmarks/ call this, as timings differ between machines. If the other side was `stopped`
+    before it was done, its time and the ratio are lower bounds.
 
     >>> import os, tempfile
     >>> from unittest.mock import patch
@@ -53,7 +54,7 @@ def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str
     ...     benchmarks("draw").loc["scenes", "ratio"]
     '100×'
     """
-    entry = {"id": id, "ours": ours, "other": other, "unit": unit, "what": what}
+    entry = {"id": id, "ours": ours, "other": other, "unit": unit, "what": what, "stopped": stopped}
     write(folder() / BENCHMARKS, {**read(folder() / BENCHMARKS), id: entry})
 
 
@@ -66,6 +67,9 @@ def benchmarks(*ids: str) -> pd.DataFrame:
     known = read(folder() / BENCHMARKS)
     rows = [known[id] for id in ids or known if id in known]
     ratio = [max(row["ours"], row["other"]) / min(row["ours"], row["other"]) for row in rows]
-    texts = {key: [f"{row[key]:.3g} {row['unit']}" for row in rows] for key in ("ours", "other")}
-    columns = {"": [row["what"] for row in rows], **texts, "ratio": [f"{r:.0f}×" for r in ratio]}
+    least = [">" if row.get("stopped") else "" for row in rows]
+    texts = {"ours": [f"{row['ours']:.3g} {row['unit']}" for row in rows]}
+    texts["other"] = [f"{mark}{row['other']:.3g} {row['unit']}" for mark, row in zip(least, rows, strict=True)]
+    texts["ratio"] = [f"{mark}{r:.2g}×" if r < 10 else f"{mark}{r:.0f}×" for mark, r in zip(least, ratio, strict=True)]
+    columns = {"": [row["what"] for row in rows], **texts}
     return pd.DataFrame(columns).set_index("")

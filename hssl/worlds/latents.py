@@ -56,6 +56,8 @@ class ContentStyle:
         change: "add" noise N(0, change_scale² Σ_a), "resample" from p(s | c), or "negate" the sign.
         change_scale: factor of the added noise, dimensionless, in (0, 1000]: at 1 its covariance is Σ_a.
         untouched: the first so many style coordinates never change.
+        shared: what the members of a pair share: "content"; or "style", with the content drawn again from p(c | s),
+            whatever is set for the change of style.
         generator: draws the parameters; None means a fresh generator with seed 0. The world lives on its device.
     Raises:
         ArgumentError: a setting is out of range.
@@ -80,6 +82,7 @@ class ContentStyle:
         change: Literal["add", "resample", "negate"] = "add",
         change_scale: Scale = 1.0,
         untouched: Whole = 0,
+        shared: Literal["content", "style"] = "content",
         generator: torch.Generator | None = None,
     ):
         if untouched > n_style:
@@ -87,7 +90,7 @@ class ContentStyle:
         generator = generator or torch.Generator().manual_seed(0)
         self.n_content, self.n_style, self.device = n_content, n_style, generator.device
         self.change_probability, self.change = change_probability, change
-        self.change_scale, self.untouched = change_scale, untouched
+        self.change_scale, self.untouched, self.shared = change_scale, untouched, shared
 
         def draw_covariance(n: int) -> Tensor:
             if not statistical:
@@ -123,9 +126,11 @@ class ContentStyle:
             raise ArgumentError(f"generator: lives on {generator.device}, but the world on {self.device}")
         content = _correlated(n, self.content_covariance, generator)
         style = self._draw_style(content, generator)
-        changed = self.augment(content, style, generator)
-        observed, other = self.observe(content, style), self.observe(content, changed)
-        return Pairs(observed, other, {"content": content, "style": style})
+        if self.shared == "style":
+            other = self.observe(self._draw_content(style, generator), style)
+        else:
+            other = self.observe(content, self.augment(content, style, generator))
+        return Pairs(self.observe(content, style), other, {"content": content, "style": style})
 
     @checked
     def augment(
@@ -174,6 +179,14 @@ class ContentStyle:
         residual = style - self.offset - content @ self.effect.T
         return (1 - residual.var(0) / style.var(0)).mean().item()
 
+    def content_ceiling(self) -> float:
+        """R² of the best predictor of content from style, the mean over content coordinates; 0 without causal effect.
+
+        Taught in: content_style, "Does what is shared have to be a cause?".
+        """
+        explained = (self._gain() @ self.effect @ self.content_covariance).diagonal()
+        return (explained / self.content_covariance.diagonal()).mean().item()
+
     def change_ratios(self) -> tuple[Tensor, Tensor]:
         """How much the augmentation changes each direction of style, relative to the style's own variance.
 
@@ -185,7 +198,7 @@ class ContentStyle:
             directions: shape (n_style, n_style); `style @ directions` are the coordinates that they belong to.
         Raises:
             ValueError: the change is not additive in every coordinate.
-        Taught in: content_style, "Why the published rows leak".
+        Taught in: content_in_depth, "Which covariance makes style leak?".
         """
         if self.change != "add" or self.untouched:
             raise ValueError(f"change: wanted 'add' with nothing untouched, got {self.change!r}, {self.untouched}")
@@ -196,6 +209,16 @@ class ContentStyle:
         whitening = axes / variances.clamp_min(1e-9 * variances[-1]).sqrt()
         ratios, rotation = torch.linalg.eigh(whitening.T @ change.double() @ whitening)
         return ratios.float(), (whitening @ rotation).float()
+
+    def _gain(self) -> Tensor:
+        """Shape (n_content, n_style): the best predictor of c from s is this times s − a."""
+        shared = self.content_covariance @ self.effect.T  # of c with s
+        return torch.linalg.solve(self.style_covariance + self.effect @ shared, shared, left=False)
+
+    def _draw_content(self, style: Tensor, generator: torch.Generator) -> Tensor:
+        gain = self._gain()
+        own = _correlated(len(style), self.content_covariance - gain @ self.effect @ self.content_covariance, generator)
+        return (style - self.offset) @ gain.T + own
 
     def _draw_style(self, content: Tensor, generator: torch.Generator) -> Tensor:
         own = _correlated(len(content), self.style_covariance, generator)

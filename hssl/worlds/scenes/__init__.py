@@ -9,12 +9,12 @@ from typing import Annotated, NamedTuple
 
 import torch
 from beartype.vale import Is
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hssl.checks import WORDS, ArgumentError, Count, checked
+from hssl.checks import WORDS, ArgumentError, Count, NonNegative, checked, one_of
 from hssl.pairs import Pairs, View
-from hssl.worlds.scenes.shading import HUES, Camera, Scene, shade
+from hssl.worlds.scenes.shading import HUES, Camera, Scene, colours_of, relit, shade, solve_maps
 
 CLASSES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
 LATENTS = ("x", "y", "z", "alpha", "beta", "gamma", "spotlight", "hue_object", "hue_spotlight", "hue_background")
@@ -38,6 +38,13 @@ GROUPS = {
 }
 #: What is reported beside the class, as in the published table, and the latents that it is made of.
 FACTORS = {"position": ("x", "y", "z")} | {name: (name,) for name in LATENTS[6:]} | {"rotation": GROUPS["rotations"]}
+VARIABLES = ("class", *FACTORS)
+#: The causal graph of the scenes: what each variable follows from. The others are roots.
+PARENTS = {
+    "position": ("class", "spotlight"),
+    "rotation": ("class",),
+    "hue_object": ("class", "hue_spotlight", "hue_background"),
+}
 
 
 class Latents(NamedTuple):
@@ -105,6 +112,64 @@ def resample(latents: Latents, names: str, generator: torch.Generator) -> Latent
     fresh = torch.rand(latents.values.T.shape, generator=generator, device=latents.values.device).T * 2 - 1
     touched = torch.tensor([name in _named(names) for name in LATENTS], device=latents.values.device)
     return latents._replace(values=torch.where(touched, fresh, latents.values))
+
+
+def downstream(variable: str) -> set[str]:
+    """The variable and all that follows from it, directly or not.
+
+    Raises:
+        ValueError: an unknown variable.
+
+    >>> sorted(downstream("spotlight"))
+    ['position', 'spotlight']
+    """
+    one_of("variable", variable, VARIABLES)
+    found = {variable}
+    while more := {name for name, parents in PARENTS.items() if found & set(parents)} - found:
+        found |= more
+    return found
+
+
+def counterfactual(latents: Latents, generator: torch.Generator, *, variable: str) -> Latents:
+    """The same scenes with one variable drawn anew, and with it all that follows from it; everything else is kept.
+
+    Args:
+        variable: one of `VARIABLES`. A root is drawn uniformly; what has parents, around the mean that they set.
+    Raises:
+        ValueError: an unknown variable.
+    Source: section 3 of von Kügelgen et al. 2021, in the causal model of appendix C.2. Taught in: arrows, "The rules".
+
+    >>> before = sample_latents(3, g)
+    >>> (counterfactual(before, g, variable="spotlight").values != before.values).any(0).nonzero()[:, 0].tolist()
+    [0, 1, 2, 6]
+    """
+    redrawn, fresh = downstream(variable), sample_latents(len(latents.labels), generator, causal=False)
+    labels = fresh.labels if "class" in redrawn else latents.labels
+    columns = {name: [LATENTS.index(latent) for latent in FACTORS[name]] for name in redrawn - {"class"}}
+    values = latents.values.clone()
+    for name in (name for name in FACTORS if name in redrawn and name not in PARENTS):
+        values[:, columns[name]] = fresh.values[:, columns[name]]
+    means = _causal_means(labels, values)
+    for name in (name for name in PARENTS if name in redrawn):
+        values[:, columns[name]] = truncated_normal(means[:, columns[name]], generator)
+    return Latents(labels, values)
+
+
+def nearly(latents: Latents, kept: Bool[Tensor, "10"], generator: torch.Generator, sigma: float) -> Latents:
+    """The same scenes with some latents drawn anew around their values: normal, truncated to [−1, 1].
+
+    Args:
+        kept: which of `LATENTS` are drawn so, shape (10,). sigma: standard deviation before truncation, > 0.
+    Taught in: sharing, "Sharing nearly".
+
+    >>> before = sample_latents(3, g)
+    >>> after = nearly(before, torch.arange(10) < 3, g, sigma=0.01)
+    >>> bool((after.values - before.values).abs().max() < 0.1), torch.equal(after.values[:, 3:], before.values[:, 3:])
+    (True, True)
+    """
+    return latents._replace(
+        values=torch.where(kept, truncated_normal(latents.values, generator, sigma), latents.values)
+    )
 
 
 def untouched(names: str) -> list[str]:
@@ -195,6 +260,44 @@ def render(
     return torch.cat([shade(Scene(*part), view, with_object) for part in parts])
 
 
+@torch.no_grad()
+@checked
+def light_maps(latents: Latents, size: ImageSize = 64, *, supersampling: Supersampling = 2) -> Float[Tensor, "n 7 s s"]:
+    """What `relight` needs to show these scenes under any hues: seven maps of light, shape (n, 7, size, size).
+
+    Linear light is a sum of seven terms in the colours of object, spotlight and background; each map is the factor of
+    one of them. Takes as long as three renderings. Arguments and errors are those of `render`.
+
+    >>> light_maps(sample_latents(2, g), 16).shape
+    torch.Size([2, 7, 16, 16])
+    """
+    _check(*latents)
+    view, step = Camera(size, supersampling, latents.values.device), max(1, BATCH * 64**2 // size**2)
+    parts = zip(*(field.split(step) for field in latents), strict=True)
+    return torch.cat([solve_maps(Scene(*part), view) for part in parts])
+
+
+@torch.no_grad()
+@checked
+def relight(maps: Float[Tensor, "n 7 s s"], hues: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 s s"]:
+    """Images of scenes under other hues, in closed form: as `render` draws them, with a mean error below 0.002.
+
+    What differs: `render` limits the light of each ray, and here that of each pixel.
+
+    Args:
+        maps: of `light_maps`. hues: of object, spotlight and background, in [−1, 1], shape (n, 3).
+    Taught in: sharing, "New hues in every step".
+
+    >>> scene = sample_latents(2, g)
+    >>> error = relight(light_maps(scene, 16), scene.values[:, 7:]) - render(scene, 16)
+    >>> error.abs().mean().item() < 0.002
+    True
+    """
+    if not (hues.abs() <= 1).all():
+        raise ArgumentError("hues: wanted numbers in [−1, 1]")
+    return relit(maps, *colours_of(hues))
+
+
 Redraw = Callable[[Latents, torch.Generator], Latents]
 
 
@@ -207,8 +310,10 @@ class Scenes:
         views: a function of images, shape (n, 3, size, size), and a generator, through which either member goes by
             itself: those of `augment`, or a reader's own. None: the images as they are rendered.
         causal: whether latents depend on each other, as in Causal3DIdent. size: side length in pixels.
+        sigma: how exactly the pair shares: 0 exactly; otherwise each latent that is not redrawn is `nearly` the same,
+            with this standard deviation. The class is shared exactly in either case.
     Raises:
-        ArgumentError: an unknown name, or a size out of range; (when drawn) views of another shape than the images.
+        ArgumentError: an unknown name, a size or sigma out of range; (when drawn) views of another shape than images.
     Taught in: causal_scenes, "Views".
 
     >>> pairs = Scenes(redraw="hues", size=16).sample(3, g)
@@ -218,23 +323,37 @@ class Scenes:
 
     @checked
     def __init__(
-        self, redraw: str | Redraw = "", *, views: View | None = None, causal: bool = True, size: ImageSize = 32
+        self,
+        redraw: str | Redraw = "",
+        *,
+        views: View | None = None,
+        causal: bool = True,
+        size: ImageSize = 32,
+        sigma: NonNegative = 0.0,
     ):
         if isinstance(redraw, str) and redraw:
             _named(redraw)  # names what is unknown
-        self.redraw, self.views, self.causal, self.size = redraw, views, causal, size
+        self.redraw, self.views, self.causal, self.size, self.sigma = redraw, views, causal, size, sigma
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
         """Draw n pairs: images in [0, 1]; class and latents of the first, as `truth` has them."""
-        latents = sample_latents(n, generator, causal=self.causal)
-        if isinstance(self.redraw, str):
-            changed = resample(latents, self.redraw, generator) if self.redraw else latents
-        else:
-            changed = self.redraw(latents, generator)
+        latents, changed = self.sample_latents(n, generator)
         first = render(latents, self.size)  # what is the same is rendered once
         second = first if changed is latents else render(changed, self.size)
         return Pairs(first, second, truth(latents)).viewed(self.views, generator)
+
+    @checked
+    def sample_latents(self, n: Count, generator: torch.Generator) -> tuple[Latents, Latents]:
+        """The latents of n pairs: those of the first members, and those of the second."""
+        latents = changed = sample_latents(n, generator, causal=self.causal)
+        if not isinstance(self.redraw, str):
+            changed = self.redraw(latents, generator)
+        elif self.redraw:
+            changed = resample(latents, self.redraw, generator)
+        if self.sigma:
+            changed = nearly(changed, (changed.values == latents.values).all(0), generator, self.sigma)
+        return latents, changed
 
 
 def _named(names: str) -> list[str]:

@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from scipy.spatial import KDTree
 from torch import Tensor
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
 from hssl.checks import Count, Positive, checked
 from hssl.pairs import Pairs, View
-from hssl.worlds.scenes import CLASSES, LATENTS, ImageSize, Latents, truncated_normal, truth, untouched
+from hssl.worlds.scenes import CLASSES, LATENTS, ImageSize, Latents, truth, untouched
+from hssl.worlds.scenes.nearest import Bank
 
 SCALE = np.array([2.0] * 3 + [np.pi / 2] * 7)  # latents_{k} over raw_latents_{k}
 
@@ -64,14 +64,14 @@ class Causal3DIdent(VisionDataset):
     ):
         super().__init__(root, transform=transform)
         self.redraw, self.views, self.size, self.sigma = redraw, views, size, sigma
-        self.touched = torch.tensor([bool(redraw) and name not in untouched(redraw) for name in LATENTS])
+        if redraw:
+            untouched(redraw)  # names what is unknown
         folder = Path(root) / f"{split}set"
         values = [_latents(folder, k) for k in range(len(CLASSES))]
         self.files = [file for k, rows in enumerate(values) for file in _images(folder, k, len(rows))]
         self.labels = torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(rows) for rows in values]))
         self.values = torch.from_numpy(np.concatenate(values))
-        self.first = np.cumsum([0] + [len(rows) for rows in values])
-        self.trees = [KDTree(rows) for rows in values]
+        self.bank = Bank(Latents(self.labels, self.values))
 
     def __len__(self) -> int:
         return len(self.files)
@@ -94,35 +94,11 @@ class Causal3DIdent(VisionDataset):
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
             raise ValueError(f"{self.files[index]}: damaged or no image ({error}); unpack it again") from error
 
-    def nearest(self, latents: Latents, but: Tensor | None = None) -> Tensor:
-        """Items that come nearest to the latents, of the same class, shape (n,).
-
-        Args:
-            but: items that may not be found, one a row, shape (n,), int64.
-        Raises:
-            ValueError: a class with a single item, which may not be found.
-        """
-        labels, values = latents
-        found = torch.empty(len(values), dtype=torch.int64)
-        for k in labels.unique().tolist():
-            tree, rows = self.trees[int(k)], (labels == k).nonzero()[:, 0]
-            if but is not None and tree.n < 2:
-                raise ValueError(f"but: class {CLASSES[k]} has a single item, so that there is no other")
-            near = torch.from_numpy(tree.query(values[rows].numpy(), k=min(2, tree.n))[1]).view(len(rows), -1)
-            items = near + int(self.first[k])  # the nearest and the one after it
-            taken = torch.zeros(len(rows), dtype=torch.bool) if but is None else items[:, 0] == but[rows]
-            found[rows] = torch.where(taken, items[:, -1], items[:, 0])
-        return found
-
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
         """Draw n pairs; the firsts with replacement. Class and latents of the first, as `scenes.truth` has them."""
-        items = torch.randint(len(self), (n,), generator=generator)
-        latents, others = Latents(self.labels[items], self.values[items]), items
-        if self.redraw:
-            drawn = truncated_normal(latents.values, generator, self.sigma)
-            changed = torch.where(self.touched, drawn, latents.values)
-            others = self.nearest(Latents(latents.labels, changed), but=items)
+        items, others = self.bank.pairs(n, self.redraw, self.sigma, generator)
+        latents = self.bank.latents.rows(items)
         return Pairs(self._load(items), self._load(others), truth(latents)).viewed(self.views, generator)
 
     def _load(self, items: Tensor) -> Tensor:

@@ -64,10 +64,7 @@ class Scene:
         self.spot = torch.stack([SPOT_RADIUS * angle.sin(), -SPOT_RADIUS * angle.cos(), height], 1)
         self.axis = normalize(to((0.35, 0.35, 0.0)) * self.centre - self.spot)  # it follows the object a little
         self.key = to(KEY).expand_as(self.spot)
-        of_object, of_light, of_background = ((values[:, 7:] + 1) / 2 * HUES).T
-        self.object = hue_to_rgb(of_object, saturation=0.92, value=0.95)
-        self.light = hue_to_rgb(of_light, saturation=0.75, value=1.0)
-        self.background = hue_to_rgb(of_background, saturation=0.55, value=0.42)
+        self.object, self.light, self.background = colours_of(values[:, 7:])
 
     def spotlight(self, towards: Tensor, axis: Tensor) -> Tensor:
         """Strength of the spotlight, of vectors from light to point and its axis, shape (..., 3)."""
@@ -85,12 +82,70 @@ def shade(scene: Scene, view: Camera, with_object: bool) -> Tensor:
     >>> shade(Scene(torch.tensor([0]), torch.zeros(1, 10)), Camera(8, 1, torch.device("cpu")), with_object=True).shape
     torch.Size([1, 3, 8, 8])
     """
-    picture = _shade_ground(scene, view, with_object)  # (b, pixels, 3), linear light
+    return _displayed(_linear_light(scene, view, with_object))
+
+
+def solve_maps(scene: Scene, view: Camera) -> Tensor:
+    """The factors of `_terms` in each pixel's linear light, shape (b, 7, size, size).
+
+    Three shadings under colours chosen for it give nine equations for them, a channel each. The colours are dark, so
+    that no light is limited.
+
+    >>> solve_maps(Scene(torch.tensor([0]), torch.zeros(1, 10)), Camera(8, 1, torch.device("cpu"))).shape
+    torch.Size([1, 7, 8, 8])
+    """
+    to, like = scene.object.new_tensor, torch.ones_like(scene.object)
+    probes = to([[0, 0, 0], [0, 0.4, 0], [0, 0, 0.4], [0.4, 0, 0], [0.4, 0.4, 0], [0.4, 0, 0.4], [0, 0.4, 0.4]])
+    probes = torch.cat([probes, to([[0.4, 0.4, 0.4], [0.2, 0.2, 0.2]])])  # (9, 3): object, light, background
+    seen = []
+    for three in probes.split(3):
+        scene.object, scene.light, scene.background = (like * channels for channels in three.T)
+        seen.append(_linear_light(scene, view, with_object=True))
+    inverse = torch.linalg.pinv(_terms(*probes.T).double()).to(like)  # (7, 9)
+    return torch.einsum("te,bpe->btp", inverse, torch.cat(seen, 2)).view(len(like), 7, view.size, view.size)
+
+
+def relit(maps: Tensor, of_object: Tensor, of_light: Tensor, of_background: Tensor) -> Tensor:
+    """Pictures, shape (b, 3, size, size), of maps, shape (b, 7, size, size), under colours, shape (b, 3) each.
+
+    >>> relit(torch.zeros(1, 7, 8, 8), *torch.ones(3, 1, 3)).shape
+    torch.Size([1, 3, 8, 8])
+    """
+    terms = _terms(of_object, of_light, of_background)  # (b, 3, 7)
+    return _displayed((terms @ maps.flatten(2)).mT)
+
+
+def colours_of(hues: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Linear RGB of object, spotlight and background, shape (b, 3) each, of their latents, shape (b, 3).
+
+    >>> [tuple(colour.shape) for colour in colours_of(torch.zeros(2, 3))]
+    [(2, 3), (2, 3), (2, 3)]
+    """
+    of_object, of_light, of_background = ((hues + 1) / 2 * HUES).T
+    return (
+        hue_to_rgb(of_object, saturation=0.92, value=0.95),
+        hue_to_rgb(of_light, saturation=0.75, value=1.0),
+        hue_to_rgb(of_background, saturation=0.55, value=0.42),
+    )
+
+
+def _terms(o: Tensor, light: Tensor, b: Tensor) -> Tensor:
+    """What a pixel's light is a sum of, shape (…, 7), of the colours of object, spotlight and background."""
+    return torch.stack([torch.ones_like(o), light, b, b * light, o, o * light, o * b], -1)
+
+
+def _linear_light(scene: Scene, view: Camera, with_object: bool) -> Tensor:
+    """Before it is displayed, shape (b, pixels, 3)."""
+    light = _shade_ground(scene, view, with_object)
     if with_object:
         colour, coverage = _shade_object(scene, view)
-        picture = picture * (1 - coverage) + colour
-    picture = picture.clamp(1e-5, 1) ** (1 / 2.2)
-    return picture.view(-1, view.size, view.size, 3).permute(0, 3, 1, 2)
+        light = light * (1 - coverage) + colour
+    return light
+
+
+def _displayed(light: Tensor) -> Tensor:
+    size = math.isqrt(light.shape[1])
+    return (light.clamp(1e-5, 1) ** (1 / 2.2)).view(-1, size, size, 3).permute(0, 3, 1, 2)
 
 
 def _shade_ground(scene: Scene, view: Camera, with_object: bool) -> Tensor:
