@@ -34,6 +34,12 @@ print("kept")
 ```{code-cell} ipython3
 print("old")
 ```
+
+```{code-cell} ipython3
+:tags: [solution]
+
+print("solved")
+```
 """
 pytestmark = pytest.mark.slow
 
@@ -117,7 +123,8 @@ def test_both_stay_together(house, ask):
     first = twin.read_text()
     age(twin, 3600)
     notebook = ask()  # a twin much older than its notebook is no reason to refuse
-    assert outputs(notebook) == ["kept\n", "old\n"]
+    assert outputs(notebook) == ["kept\n", "old\n", "solved\n"]
+    assert notebook["cells"][3]["metadata"]["jupyter"] == {"outputs_hidden": True, "source_hidden": True}
 
     ask(notebook)
     assert twin.read_text() == first  # stored by the runner in the form in which JupyterLab writes
@@ -134,3 +141,4 @@ def test_both_stay_together(house, ask):
     notebook = ask()
     assert notebook["cells"][0]["source"] == "# From the twin"
     assert outputs(notebook)[0] == "kept\n"
+    assert notebook["cells"][3]["metadata"]["jupyter"] == {"outputs_hidden": True, "source_hidden": True}

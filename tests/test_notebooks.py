@@ -13,7 +13,6 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
-from jupytext.combine import combine_inputs_with_outputs
 from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).parents[1]
@@ -50,13 +49,6 @@ def test_twins_are_as_jupyterlab_writes_them(path):
     twin = ROOT / "text" / f"{path.stem}.md"
     form = jupytext.writes(jupytext.read(twin), "md:myst", config=load_jupytext_config(str(twin)))
     assert twin.read_text() == form, "make format"
-
-
-@each
-def test_what_a_twin_leaves_out_stays_in_the_notebook(path):
-    stored = nbformat.read(path, 4)
-    opened = combine_inputs_with_outputs(jupytext.read(ROOT / "text" / f"{path.stem}.md"), stored, {"extension": ".md"})
-    assert [c.metadata for c in opened.cells] == [c.metadata for c in stored.cells]
 
 
 @each
