@@ -277,7 +277,7 @@ def uniformity(embeddings: Float[Tensor, "n dim"], *, temperature: Positive = 1.
         embeddings: shape (n, dim), n ≥ 2. temperature: squared distance at which e^−1 is left, > 0.
     Raises:
         ArgumentError: another shape, no floats, or temperature <= 0. ValueError: n < 2, NaN or ±inf.
-    Source: Wang & Isola 2020, eq. 5. Taught in: breaking, "Few negatives, or no uniformity".
+    Source: Wang & Isola 2020, eq. 5. Taught in: content_in_depth, "Traps in the reference code".
 
     >>> uniformity(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
     tensor(-25.)

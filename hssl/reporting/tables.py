@@ -240,7 +240,8 @@ def _side_by_side(chapter: str, ids: list[str], digits: int = 2) -> list[dict[st
     recorded, own, rows = {name: load(chapter, name) for name in BUDGETS}, measured(chapter), []
     for id in ids:
         entries = {name: recorded[name].get(id) for name in BUDGETS}
-        known = next(filter(None, [*entries.values(), own.get(id)]), {"limit": None, "unit": "", "published": None})
+        newest = [*reversed(entries.values()), own.get(id)]  # whose limit belongs to the best numbers
+        known = next(filter(None, newest), {"limit": None, "unit": "", "published": None})
         words = {"published": plain(known["published"], digits)}
         words |= {"limit": plain(bound(known["limit"], known["unit"]), digits)}
         words |= {name: _with_spread(entry, digits) for name, entry in entries.items()}
