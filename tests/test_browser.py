@@ -42,7 +42,7 @@ def test_page(browser, host, name, scheme, width, sideways):
     page.goto(f"{host}/{name}", wait_until="networkidle")
     assert not said
     assert all(url.startswith((host, "data:", "blob:")) for url in asked)
-    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    page.wait_for_function(f"document.documentElement.dataset.theme == '{scheme}'")
     assert page.evaluate(sideways) <= 0
     page.close()
 
