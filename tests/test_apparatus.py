@@ -13,8 +13,7 @@ ROOT = Path(__file__).parents[1]
 BOOK, WORLDS = ROOT / "book", ROOT / "hssl" / "worlds"
 ENTRIES = re.split(r"\n(?=@)", (BOOK / "references.bib").read_text().strip())
 UNMARKED = ("bold", "Pixels", "no training.", "Same digit.", "Same hue.", "Same digit and hue.")  # no terms
-LATER = ("causal_scenes.md",)  # still with a list of its own
-TEXTS = [path for path in (*ROOT.glob("text/*.md"), *BOOK.glob("*.md")) if path.name not in LATER]
+TEXTS = [*ROOT.glob("text/*.md"), *BOOK.glob("*.md")]
 
 
 def terms():

@@ -43,7 +43,7 @@ class Causal3DIdent(VisionDataset):
         FileNotFoundError: a folder or a file is missing; names it.
         ValueError: an unknown split or name; or a file is damaged, truncated, or does not belong to the others; names
             it.
-    Source: von Kügelgen et al. 2021, section 5.2 and released code. Taught in: causal_scenes, "The released pictures".
+    Source: von Kügelgen et al. 2021, section 5.2 and released code. Taught in: sharing, "The released pairs".
 
     >>> Causal3DIdent("unpacked_here")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
