@@ -15,6 +15,7 @@ from hssl.worlds.scenes import (
     counterfactual,
     downstream,
     light_maps,
+    nearly,
     relight,
     render,
     resample,
@@ -263,6 +264,10 @@ def test_sigma_zero_shares_exactly_and_wrong_ones_are_named():
     assert torch.equal(first.values[:, :7], second.values[:, :7])
     with pytest.raises(ValueError, match="sigma: wanted a finite number ≥ 0, got -1"):
         Scenes("hues", sigma=-1.0)
+    with pytest.raises(ValueError, match="sigma: wanted a finite number > 0, got 0"):
+        nearly(first, torch.ones(10).bool(), seeded(), sigma=0)
+    with pytest.raises(ValueError, match="kept: wanted"):
+        nearly(first, torch.ones(9).bool(), seeded(), sigma=0.1)
 
 
 def test_relit_scenes_are_as_rendered():

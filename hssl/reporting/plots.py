@@ -103,9 +103,7 @@ def heat(
         drawn: from `results.tidy`; a person's own numbers go before the recorded ones.
         rows, columns: the columns of the frame that make those of the map; their underscores become spaces.
         value: what is shown: "value", "limit" or "published". Cells without one are left grey.
-        framed: the (row, column) pairs that get a frame.
-
-    Black or white, whichever stands out: numbers and frames have a contrast of at least 4.5 to 1 on any colour.
+        framed: the (row, column) pairs that get a frame. The rest is as in `cells`.
 
     >>> drawn = pd.DataFrame({"budget": "full", "pair": ["a", "b"], "measure": "class", "value": [0.2, -0.001]})
     >>> [text.get_text() for text in heat(plt.figure().gca(), drawn, "pair", "measure").texts]
@@ -117,19 +115,10 @@ def heat(
         return _nothing(ax)
     down, across = (list(dict.fromkeys(names)) for names in zip(*numbers, strict=True))
     shown = np.array([[numbers.get((row, column), np.nan) for column in across] for row in down], float)
-    image = ax.imshow(shown, vmin=0, vmax=1, cmap="cividis", aspect="auto")
-    ax.set_facecolor("0.85")
-    ax.grid(False)
-    ax.set_xticks(range(len(across)), [re.sub("[_ ]", "\n", str(column)) for column in across])
-    ax.set_yticks(range(len(down)), [str(row).replace("_", " ") for row in down])
+    words = [re.sub("[_ ]", "\n", str(column)) for column in across]
+    frames = [[(row, column) in framed for column in across] for row in down]
     ax.set_title(f"{title} ({OWN})" if OWN in set(drawn["budget"]) else title)
-    for (i, j), number in np.ndenumerate(shown):
-        ink = _ink("0.85" if np.isnan(number) else image.to_rgba(number))
-        if not np.isnan(number):
-            ax.text(j, i, plain(float(number)), ha="center", va="center", color=ink, size=8)
-        if (down[i], across[j]) in framed:
-            ax.add_patch(Rectangle((j - 0.45, i - 0.42), 0.9, 0.84, fill=False, edgecolor=ink, linewidth=1.5))
-    return ax
+    return cells(ax, shown, frames, rows=[str(row).replace("_", " ") for row in down], columns=words)
 
 
 def band(ax: Axes, x, runs, *, color: str, label: str) -> Axes:
@@ -184,22 +173,28 @@ def arrows(
 def cells(ax: Axes, values, framed=None, *, rows: list[str] | None = None, columns: list[str] | None = None) -> Axes:
     """A table of numbers from 0 to 1 as coloured cells, dark to bright, with the numbers in them.
 
+    Black or white, whichever stands out: numbers and frames have a contrast of at least 4.5 to 1 on any colour.
+
     Args:
-        values: shape (rows, columns). framed: of the same shape, bool: these cells get a frame.
+        values: shape (rows, columns); NaN leaves a cell grey. framed: of that shape, bool: these cells get a frame.
         rows, columns: their names; without them they are counted from 0.
 
     >>> len(cells(plt.figure().gca(), [[0.1, 0.9]], [[True, False]]).patches)
     1
     """
-    ax.imshow(np.clip(values, 0, 1), cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    for (i, j), value in np.ndenumerate(np.asarray(values)):
-        color = "black" if value > 0.55 else "white"
-        ax.text(j, i, plain(value), ha="center", va="center", fontsize=8, color=color)
-    for i, j in np.argwhere(np.zeros(np.shape(values)) if framed is None else np.asarray(framed)):
-        ax.add_patch(Rectangle((j - 0.45, i - 0.45), 0.9, 0.9, fill=False, edgecolor="white", linewidth=1.8))
+    values = np.asarray(values, float)
+    framed = np.zeros(values.shape) if framed is None else np.asarray(framed)
+    image = ax.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+    ax.set_facecolor("0.85")
     ax.grid(False)
-    ax.set_xticks(range(np.shape(values)[1]), columns)
-    ax.set_yticks(range(np.shape(values)[0]), rows)
+    ax.set_xticks(range(values.shape[1]), columns)
+    ax.set_yticks(range(values.shape[0]), rows)
+    for (i, j), value in np.ndenumerate(values):
+        ink = _ink("0.85" if np.isnan(value) else image.to_rgba(value))
+        if not np.isnan(value):
+            ax.text(j, i, plain(float(value)), ha="center", va="center", color=ink, size=8)
+        if framed[i, j]:
+            ax.add_patch(Rectangle((j - 0.45, i - 0.42), 0.9, 0.84, fill=False, edgecolor=ink, linewidth=1.5))
     return ax
 
 

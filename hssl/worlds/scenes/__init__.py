@@ -12,7 +12,7 @@ from beartype.vale import Is
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hssl.checks import WORDS, ArgumentError, Count, NonNegative, checked, one_of
+from hssl.checks import WORDS, ArgumentError, Count, NonNegative, Positive, checked, one_of
 from hssl.pairs import Pairs, View
 from hssl.worlds.scenes.shading import HUES, Camera, Scene, colours_of, relit, shade, solve_maps
 
@@ -155,11 +155,14 @@ def counterfactual(latents: Latents, generator: torch.Generator, *, variable: st
     return Latents(labels, values)
 
 
-def nearly(latents: Latents, kept: Bool[Tensor, "10"], generator: torch.Generator, sigma: float) -> Latents:
+@checked
+def nearly(latents: Latents, kept: Bool[Tensor, "10"], generator: torch.Generator, sigma: Positive) -> Latents:
     """The same scenes with some latents drawn anew around their values: normal, truncated to [−1, 1].
 
     Args:
         kept: which of `LATENTS` are drawn so, shape (10,). sigma: standard deviation before truncation, > 0.
+    Raises:
+        ArgumentError: another shape or type of kept, or sigma <= 0.
     Taught in: sharing, "Sharing nearly".
 
     >>> before = sample_latents(3, g)
