@@ -91,6 +91,22 @@ def finite(least: int = 0, /, **values: Tensor | np.ndarray) -> None:
             raise ValueError(f"{name}: there are values that are not finite")
 
 
+def in_floats(least: int = 0, /, **values: Tensor) -> list[Tensor]:
+    """The arrays in float32 at least: half precision has too few digits for differences and sums.
+
+    Raises, with their names, what no type can say: fewer rows than `least`, two dtypes, NaN or ±inf.
+
+    >>> [value.dtype for value in in_floats(a=torch.zeros(2).half(), b=torch.zeros(2).half())]
+    [torch.float32, torch.float32]
+    """
+    finite(least, **values)
+    first, *_ = values
+    for name, value in values.items():
+        if value.dtype != values[first].dtype:
+            raise ArgumentError(f"{name}: wanted {values[first].dtype}, as {first}, got {value.dtype}")
+    return [value if value.dtype == torch.float64 else value.float() for value in values.values()]
+
+
 def one_of(name: str, value: Any, options) -> None:
     """Raise a ValueError that lists the options, unless the value is among them.
 

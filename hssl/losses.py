@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from hssl.checks import ArgumentError, Count, Positive, checked, finite
+from hssl.checks import ArgumentError, Count, Positive, checked, in_floats
 from hssl.patches import draw_neighbours, facing
 
 Similarity = Literal["cosine", "dot", "euclidean"]
@@ -145,7 +145,7 @@ def masked_info_nce(
     >>> round(masked_info_nce(torch.zeros(4, 4), own, ~own).item(), 4)  # guessing: log 4
     1.3863
     """
-    (similarities,) = _prepare(similarities=similarities)
+    (similarities,) = in_floats(similarities=similarities)
     if (positive & negative).any():
         raise ValueError("positive, negative: some pairs are in both masks")
     if not positive.any():
@@ -176,7 +176,7 @@ def density_ratio(
     >>> round(density_ratio(torch.zeros(5), torch.zeros(3)).item(), 4)
     0.6931
     """
-    joint, product = _prepare(1, joint=joint.flatten(), product=product.flatten())
+    joint, product = in_floats(1, joint=joint.flatten(), product=product.flatten())
     return (softplus(-joint).mean() + softplus(product).mean()) / 2
 
 
@@ -261,7 +261,7 @@ def alignment(anchors: Float[Tensor, "batch dim"], positives: Float[Tensor, "bat
     >>> alignment(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2))
     tensor(25.)
     """
-    anchors, positives = _prepare(1, anchors=anchors, positives=positives)
+    anchors, positives = in_floats(1, anchors=anchors, positives=positives)
     return ((anchors - positives) ** 2).sum(1).mean()
 
 
@@ -282,13 +282,13 @@ def uniformity(embeddings: Float[Tensor, "n dim"], *, temperature: Positive = 1.
     >>> uniformity(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
     tensor(-25.)
     """
-    (embeddings,) = _prepare(2, embeddings=embeddings)
+    (embeddings,) = in_floats(2, embeddings=embeddings)
     squared = torch.pdist(embeddings) ** 2
     return (-squared / temperature).logsumexp(0) - math.log(len(squared))
 
 
 def _similarities(anchors: Tensor, positives: Tensor, similarity: Similarity, least: int = 0) -> Tensor:
-    a, b = _prepare(least, anchors=anchors, positives=positives)
+    a, b = in_floats(least, anchors=anchors, positives=positives)
     with torch.autocast(a.device.type, enabled=False):
         if similarity == "cosine":
             return normalize(a, dim=1) @ normalize(b, dim=1).T
@@ -303,16 +303,3 @@ def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     a, b = a - centre, b - centre
     squared = (a**2).sum(1, keepdim=True) + (b**2).sum(1) - 2 * a @ b.T
     return squared + (exact - squared).detach()
-
-
-def _prepare(least: int = 0, **values: Tensor) -> list[Tensor]:
-    """The values in float32 at least: half precision has too few digits for differences and sums.
-
-    Raises, with their names, what no type can say: too few rows, two dtypes, NaN or ±inf.
-    """
-    finite(least, **values)
-    first, *_ = values
-    for name, value in values.items():
-        if value.dtype != values[first].dtype:
-            raise ArgumentError(f"{name}: wanted {values[first].dtype}, as {first}, got {value.dtype}")
-    return [value if value.dtype == torch.float64 else value.float() for value in values.values()]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hssl.checks import ArgumentError, Count, Fraction, NonNegative, checked, finite
+from hssl.checks import Count, Fraction, NonNegative, checked, finite, in_floats
 
 REACH, KNOTS = 5.0, 17  # of the integral over t: from −5 to 5, at so many points
 
@@ -37,7 +37,7 @@ def vicreg(
     >>> vicreg(z, z), round(vicreg(z, z.flip(0)).item(), 3)  # mean squared distance 8
     (tensor(0.), 200.0)
     """
-    a, b = _prepare(anchors, positives)
+    a, b = in_floats(2, anchors=anchors, positives=positives)
     loss = invariance * ((a - b) ** 2).sum(1).mean()
     for z in (a, b):
         centred = z - z.mean(0)
@@ -67,7 +67,7 @@ def barlow_twins(
     >>> round(barlow_twins(z, 3 * z).item(), 4), round(barlow_twins(z, -z).item(), 4)
     (0.0, 8.0)
     """
-    a, b = _prepare(anchors, positives)
+    a, b = in_floats(2, anchors=anchors, positives=positives)
     a, b = ((z - z.mean(0)) / (z.std(0, correction=0) + 1e-6) for z in (a, b))
     c = a.T @ b / len(a)  # (dim, dim)
     on = c.diagonal()
@@ -148,15 +148,7 @@ def lejepa(
     >>> lejepa(torch.zeros(4, 2), 2 * torch.ones(4, 2), weight=0)  # both 1 away from their mean
     tensor(1.)
     """
-    a, b = _prepare(anchors, positives)
+    a, b = in_floats(2, anchors=anchors, positives=positives)
     prediction = ((a - b) ** 2).mean() / 4
     spread = sum(sigreg(z, directions=directions, generator=generator) for z in (a, b)) / 2
     return (1 - weight) * prediction + weight * spread
-
-
-def _prepare(anchors: Tensor, positives: Tensor) -> list[Tensor]:
-    """Both in float32 at least; raises where there are no two pairs, two dtypes, NaN or ±inf."""
-    finite(2, anchors=anchors, positives=positives)
-    if anchors.dtype != positives.dtype:
-        raise ArgumentError(f"positives: wanted {anchors.dtype}, as anchors, got {positives.dtype}")
-    return [z if z.dtype == torch.float64 else z.float() for z in (anchors, positives)]
