@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
+import torch
 from beartype import BeartypeConf, beartype
 from beartype.vale import Is
 from jaxtyping import TypeCheckError, jaxtyped
