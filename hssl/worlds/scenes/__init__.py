@@ -21,7 +21,8 @@ LATENTS = ("x", "y", "z", "alpha", "beta", "gamma", "spotlight", "hue_object", "
 ImageSize = Annotated[int, Is[lambda value: 8 <= value <= 1024]]
 Supersampling = Annotated[int, Is[lambda value: 1 <= value <= 4]]
 WORDS |= {ImageSize: "8 to 1024 pixels", Supersampling: "1 to 4 rays"}
-BATCH = 64  # images rendered at a time: enough to be fast, few enough for the processor's caches
+#: Images of 64 pixels rendered at a time: enough to be fast; on a processor few enough for its caches.
+BATCH = {"cpu": 64, "cuda": 1024}
 
 #: Sign of each class's mean rotation about the three axes, and of its position against the spotlight's.
 ROTATION_SIGN = ((-1, 1, 1), (1, -1, 1), (1, 1, -1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1), (-1, -1, -1))
@@ -258,7 +259,7 @@ def render(
     torch.Size([2, 3, 16, 16])
     """
     _check(*latents)
-    view, step = Camera(size, supersampling, latents.values.device), max(1, BATCH * 64**2 // size**2)
+    view, step = _view(latents, size, supersampling)
     parts = zip(*(field.split(step) for field in latents), strict=True)
     return torch.cat([shade(Scene(*part), view, with_object) for part in parts])
 
@@ -275,7 +276,7 @@ def light_maps(latents: Latents, size: ImageSize = 64, *, supersampling: Supersa
     torch.Size([2, 7, 16, 16])
     """
     _check(*latents)
-    view, step = Camera(size, supersampling, latents.values.device), max(1, BATCH * 64**2 // size**2)
+    view, step = _view(latents, size, supersampling)
     parts = zip(*(field.split(step) for field in latents), strict=True)
     return torch.cat([solve_maps(Scene(*part), view) for part in parts])
 
@@ -357,6 +358,12 @@ class Scenes:
         if self.sigma:
             changed = nearly(changed, (changed.values == latents.values).all(0), generator, self.sigma)
         return latents, changed
+
+
+def _view(latents: Latents, size: int, supersampling: int) -> tuple[Camera, int]:
+    """The camera on the latents' device, and how many images are rendered there at a time."""
+    device = latents.values.device
+    return Camera(size, supersampling, device), max(1, BATCH.get(device.type, BATCH["cpu"]) * 64**2 // size**2)
 
 
 def _named(names: str) -> list[str]:
