@@ -61,6 +61,14 @@ def test_a_symbol_has_one_row():
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: re.match(r"@\w+\{(\w+)", entry)[1])
 def test_every_reference_has_a_link(entry):
     assert re.search(r"^  doi = \{10\.\d+/\S+\}|^  url = \{https://\S+\}", entry, re.MULTILINE)
+    assert "https://arxiv.org" not in entry  # arXiv has DOIs, and the list shows one kind of link for it
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: re.match(r"@\w+\{(\w+)", entry)[1])
+def test_every_reference_says_by_whom_and_where(entry):
+    fields = set(re.findall(r"^  (\w+) = \{", entry, re.MULTILINE))
+    where = "booktitle" if entry.startswith("@inproceedings") else "journal"
+    assert {"author", "title", "year", where} <= fields
 
 
 def test_what_is_cited_is_on_the_list_and_cited_without_a_prefix():

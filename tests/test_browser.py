@@ -31,7 +31,7 @@ def host():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width", [320, 1400])
 def test_page(browser, host, name, scheme, width, sideways):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     said, asked = [], []
@@ -104,4 +104,46 @@ def test_results_are_searched_from_the_keyboard(browser):
     with page.expect_download() as download:
         root.get_by_role("link", name="CSV").click()
     assert "chapter" in Path(download.value.path()).read_text().split("\n")[0]
+    page.close()
+
+
+CUT = """() => [...document.querySelectorAll('.bd-article pre, .bd-article div.math')]
+    .filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.textContent.slice(0, 60))"""
+
+
+@pytest.mark.parametrize("name", ["content_style", "reference/measuring"])
+def test_no_code_is_cut_at_the_edge_of_the_paper(browser, host, name):
+    page = browser.new_page(viewport={"width": 680, "height": 1000})  # A4 without its margins
+    page.goto(f"{host}/book/{name}.html", wait_until="networkidle")
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")  # the theme opens the solutions
+    assert page.locator(".bd-article pre").count() > 5
+    assert page.evaluate(CUT) == []
+    page.close()
+
+
+def test_a_dark_page_is_printed_dark_on_white(browser, host):
+    page = browser.new_page(color_scheme="dark")
+    page.goto(f"{host}/book/content_style.html", wait_until="networkidle")
+    page.emulate_media(media="print")
+    colour = "(selector) => getComputedStyle(document.querySelector(selector)).{}"
+    assert page.evaluate(colour.format("backgroundColor"), "body") == "rgb(255, 255, 255)"
+    for text in (".bd-article p", ".bd-article div.highlight pre span.n", ".bd-article table.dataframe td"):
+        channels = page.evaluate(colour.format("color"), text).strip("rgb()").split(", ")
+        assert all(int(channel) < 0x60 for channel in channels), text
+    page.close()
+
+
+def test_a_click_enlarges_a_figure_and_escape_closes_it(browser, host):
+    page = browser.new_page(viewport={"width": 360, "height": 700})
+    page.goto(f"{host}/book/content_style.html", wait_until="networkidle")
+    link = page.locator("figure a.image-reference").first
+    small = link.locator("img")
+    link.click()
+    large = page.get_by_role("dialog").locator("img")
+    assert large.get_attribute("alt") == small.get_attribute("alt")
+    assert large.bounding_box()["width"] >= 700 > small.bounding_box()["width"]  # as wide as it was drawn
+    page.keyboard.press("Escape")
+    assert page.get_by_role("dialog").count() == 0
+    assert link.evaluate("link => link === document.activeElement")
     page.close()

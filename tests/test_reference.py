@@ -111,3 +111,10 @@ def test_the_built_entries_are_there_and_lead_to_the_chapters():
 def test_a_name_in_a_chapter_leads_to_its_entry():
     links = [link["href"] for link in soup("start_here").select("a:has(> code)")]
     assert "reference/learning.html#hssl.losses.info_nce" in links
+
+
+@pytest.mark.slow
+def test_arguments_that_are_explained_together_stay_together():
+    entry = soup("reference/learning").find("dt", id="hssl.encoders.ConvNet").find_next_sibling("dd")
+    names = [tag.get_text() for tag in entry.select("dl.field-list li > p > strong:first-child")]
+    assert "n_in, n_out" in names
