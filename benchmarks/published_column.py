@@ -151,7 +151,7 @@ def held_out(size: int, count: int) -> dict:
 
 
 class Network(nn.Module):
-    """The page's network or a ResNet-18, with channels of coordinates if asked; gives also the layer before the head."""
+    """The network of the page or a ResNet-18; gives also the layer before its head."""
 
     def __init__(self, setting: Setting, n_out: int, generator: torch.Generator):
         super().__init__()
@@ -181,43 +181,50 @@ class Network(nn.Module):
         return self.head(self.before(images))
 
 
-def train(setting: Setting, of: str, seed: int) -> Network:
-    """One encoder, trained on its pairs or, where it is told, on the true factors."""
-    generator = torch.Generator(DEVICE).manual_seed(seed)
+def stored(setting: Setting, of: str, seed: int) -> dict[str, Tensor]:
+    """What this run learns from, on the device: rendered pairs, or maps of light."""
     key = of.replace(":", "_").replace(" ", "_")
     if setting.relit:
         store = cached(f"maps_{key}_{seed}_{setting.pairs}", lambda: maps_of(of, seed, setting.pairs))
     else:
         store = cached(f"pairs_{key}_{setting.size}_{seed}_{MOST}", lambda: pool(of, setting, seed, MOST))
-    store = {name: rows[: setting.pairs].to(DEVICE) for name, rows in store.items()}
-    mixed = channel_mix if of == "peeled:exact" else None
+    return {name: rows[: setting.pairs].to(DEVICE) for name, rows in store.items()}
+
+
+def train(setting: Setting, of: str, seed: int) -> Network:
+    """One encoder, trained on its pairs or, where it is told, on the true factors of the first members."""
+    store, generator = stored(setting, of, seed), torch.Generator(DEVICE).manual_seed(seed)
+    weights = torch.Generator().manual_seed(seed)
+    fitted = partial(fit, steps=setting.steps, learning_rate=3e-3 if setting.channels else 1e-3)
+
+    def drawn_rows() -> Tensor:
+        return torch.randint(len(store["first"]), (setting.batch,), generator=generator, device=DEVICE)
 
     def pairs():
-        rows = torch.randint(len(store["first"]), (setting.batch,), generator=generator, device=DEVICE)
-        first, second = (store[name][rows].float() for name in ("first", "second"))
+        rows = drawn_rows()
+        members = [store[name][rows].float() for name in ("first", "second")]
         if setting.relit:  # of a pair nothing about the hues is shared
             hues = torch.rand(2, setting.batch, 3, generator=generator, device=DEVICE) * 2 - 1
-            first, second = relight(first, hues[0]), relight(second, hues[1])
+            members = [relight(maps, of_one) for maps, of_one in zip(members, hues, strict=True)]
         else:
-            first, second = first / 255, second / 255
-        return tuple(mixed(x, generator) if mixed else x for x in (first, second))
+            members = [x / 255 for x in members]
+        return tuple(channel_mix(x, generator) for x in members) if of == "peeled:exact" else tuple(members)
+
+    def told():
+        rows = drawn_rows()
+        return Batch((store["first"][rows].float() / 255,), (store["labels"][rows], truth[rows]))
+
+    def supervised(h, labels, wanted):
+        return cross_entropy(h[:, :7], labels) + ((h[:, 7:] - wanted) ** 2).mean()
 
     if of.startswith("told"):
         truth = store["targets" if of == "told:all" else "rotation"]
         truth = (truth - truth.mean(0)) / truth.std(0)
-        encoder = Network(setting, 7 + truth.shape[1], torch.Generator().manual_seed(seed))
-
-        def pairs():  # noqa: F811
-            rows = torch.randint(len(truth), (setting.batch,), generator=generator, device=DEVICE)
-            return Batch((store["first"][rows].float() / 255,), (store["labels"][rows], truth[rows]))
-
-        def loss(h, labels, wanted):
-            return cross_entropy(h[:, :7], labels) + ((h[:, 7:] - wanted) ** 2).mean()
+        encoder = Network(setting, 7 + truth.shape[1], weights)
+        fitted(encoder, told, loss=supervised)
     else:
-        encoder = Network(setting, 32, torch.Generator().manual_seed(seed))
-        loss = partial(losses.info_nce, temperature=0.2, symmetric=True)
-    rate = 3e-3 if setting.channels else 1e-3
-    fit(encoder, pairs, loss=loss, steps=setting.steps, learning_rate=rate)
+        encoder = Network(setting, 32, weights)
+        fitted(encoder, pairs, loss=partial(losses.info_nce, temperature=0.2, symmetric=True))
     return encoder
 
 
