@@ -109,7 +109,7 @@ def record_frame(
         raise ValueError(f"frame: no column {', '.join(missing)}; there are {', '.join(map(str, frame.columns))}")
     template = id if "{" in id else f"{id}.{{row}}.{{measure}}"
     cells = list(_cells(frame, rows, sources, template))
-    places = [(", ".join(map(say, cell.key)), say(cell.measure)) for cell in cells]
+    places = [(", ".join(filter(None, map(say, cell.key))), say(cell.measure)) for cell in cells]
     if len({cell.id for cell in cells}) < len(cells) or len(set(places)) < len(cells):
         raise ValueError(f"id, labels: two of the {len(cells)} cells share an id ({template}) or a label")
     numbers = {"tolerance": tolerance, "limit": limit, "published": published, "unit": unit, "chance": chance}
