@@ -180,3 +180,11 @@ def test_shapes_are_alike_whatever_names_and_numbers_they_have():
         )
     )
     assert shape(one) == shape(two) != shape(three)
+
+
+@each
+def test_prose_that_code_prints_holds_no_formula(path):
+    """The built page shows it as it is written: what Markdown prints goes through CommonMark, which knows no math."""
+    for cell in code(path):
+        for output in cell.get("outputs", []):
+            assert "$" not in "".join(output.get("data", {}).get("text/markdown", "")), cell.source
