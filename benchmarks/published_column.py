@@ -70,6 +70,7 @@ CHANGES = [
 RESNET = Setting("ResNet-18, 64 pixels", 64, 512, 36000, 1500, ())
 LONG = replace(RESNET, name="ResNet-18, four times the steps", steps=6000)
 NEARLY = ("hues:0.4", "rotations:0.4", "positions:0.4", "peeled:exact", "told:all", "told:class and rotation")
+RELIT = ("hues:0.4", "peeled:exact")
 OTHERS = [f"{views}:{how}" for how in ("exact", "released") for views in ("hues", "rotations", "positions")]
 
 
@@ -80,9 +81,6 @@ def tasks() -> tuple[list, list]:
     large += [(LONG, of, seed) for seed in range(3) for of in NEARLY[:4]]
     small = [(c, of, seed) for c in CHANGES for of in NEARLY for seed in range(3) if not c.relit or of in RELIT]
     return large, small
-
-
-RELIT = ("hues:0.4", "peeled:exact")
 
 
 def cached(name: str, make):
@@ -203,7 +201,7 @@ def train(setting: Setting, of: str, seed: int) -> Network:
     def pairs():
         rows = drawn_rows()
         members = [store[name][rows].float() for name in ("first", "second")]
-        if setting.relit:  # of a pair nothing about the hues is shared
+        if setting.relit:  # all hues uniform: in the first member, too, the object's no longer follows the class
             hues = torch.rand(2, setting.batch, 3, generator=generator, device=DEVICE) * 2 - 1
             members = [relight(maps, of_one) for maps, of_one in zip(members, hues, strict=True)]
         else:
@@ -236,22 +234,22 @@ def by_kernel(h: Tensor, labels: Tensor) -> float:
 
 
 def score(encoder: Network, size: int) -> dict[str, float]:
-    """As on the page; and what the layer before the head holds of class and rotation."""
+    """As on the page; then takes the head off, and asks the layer before it for class and rotation."""
     test = cached(f"held_out_{size}_{PROBED}", lambda: held_out(size, PROBED))
     (causal, truth), (independent, alone) = test["True"], test["False"]
 
-    def embedded(images, network):
-        return torch.cat([embed(network, part.to(DEVICE).float() / 255).cpu() for part in images.split(500)])
+    def embedded(images):
+        return torch.cat([embed(encoder, part.to(DEVICE).float() / 255).cpu() for part in images.split(500)])
 
-    h, h_alone = embedded(causal, encoder), embedded(independent, encoder)
+    h, h_alone = embedded(causal), embedded(independent)
     found = probes.decode(h, truth) | {"class_independent": probes.accuracy(h_alone, alone["class"])}
     for name, vectors, of in (("class", h, truth), ("class_independent", h_alone, alone)):
         found[f"{name}_kernel"] = by_kernel(vectors, of["class"])
-    before = nn.Module()
-    before.forward = encoder.before
-    found["class_before"] = probes.accuracy(embedded(causal, before), truth["class"])
-    found["class_independent_before"] = probes.accuracy(embedded(independent, before), alone["class"])
-    found["rotation_before"] = probes.r2(embedded(causal, before), truth["rotation"])
+    encoder.head = nn.Identity()
+    before = embedded(causal)
+    found["class_before"] = probes.accuracy(before, truth["class"])
+    found["class_independent_before"] = probes.accuracy(embedded(independent), alone["class"])
+    found["rotation_before"] = probes.r2(before, truth["rotation"])
     return found
 
 
@@ -277,7 +275,6 @@ def main() -> None:
     )
     parser.add_argument("--smoke", action="store_true", help="a few steps on a few images, nothing kept")
     parser.add_argument("--record", action="store_true", help=f"keep the rows in {KEPT.name}")
-    parser.add_argument("--out", type=Path, default=KEPT, help="another place for the rows")
     options = parser.parse_args()
     until, groups = time.time() + options.seconds - MARGIN, tasks()
     if options.smoke:
@@ -291,9 +288,10 @@ def main() -> None:
         if (row := done.result()) is not None:
             rows.append(row)
             print(" ".join(f"{k}={v}" for k, v in row.items() if k not in FACTORS or k == "rotation"), flush=True)
-            if options.record:
+            if options.record and not options.smoke:
                 frame = pd.DataFrame(rows).sort_values(["change", "views", "sharing", "seed"])
-                frame.to_csv(options.out, index=False)
+                frame.to_csv(KEPT.with_suffix(".new"), index=False)
+                KEPT.with_suffix(".new").rename(KEPT)
     print(f"{len(rows)} of {len(waiting)} runs")
 
 
