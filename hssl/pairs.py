@@ -1,7 +1,7 @@
 """The one thing that every world gives: pairs, and what is true of them. Who learns from them is left to others."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -84,7 +84,7 @@ class Pairs:
         for came in (tuple(view.shape) if isinstance(view, Tensor) else view for view in seen):
             if came != self.first.shape:
                 raise ArgumentError(f"views: wanted views of shape {tuple(self.first.shape)}, got {came!r}")
-        return Pairs(seen[0], seen[1], self.truth)
+        return replace(self, first=seen[0], second=seen[1])
 
 
 @runtime_checkable

@@ -176,7 +176,7 @@ def facing(
     Args:
         embeddings: shape (n, rows, cols, 4 · dim), rows and cols of windows.
         first, second: as `draw_neighbours` gives them, shape (n,) each.
-        others: the images that the second windows are taken from, shape (n,), int64; None means the same ones.
+        others: images whose own second windows take the place of the second, shape (n,), int64; None means their own.
     Returns:
         The block of the first and that of the second, shape (n, dim) each.
     Raises:
@@ -197,8 +197,9 @@ def facing(
     if others is not None:
         _below(n, others=others)
     rows = torch.arange(n, device=embeddings.device)
+    others = rows if others is None else others
     blocks, below = embeddings.flatten(1, 2).unflatten(2, (4, -1)), (step == cols).long()
-    return blocks[rows, first, below], blocks[rows if others is None else others, second, 2 + below]
+    return blocks[rows, first, below], blocks[others, second[others], 2 + below]
 
 
 @checked
@@ -232,6 +233,20 @@ def constituents(
     step, within = large_stride // stride, torch.arange(side) * (size // stride)
     row, col = (torch.arange(count)[:, None] * step + within for count in (large_rows, large_cols))  # (count, side)
     return (row[:, None, :, None] * cols + col[None, :, None, :]).reshape(large_rows * large_cols, side**2)
+
+
+def pixel_grid(size: int, edge: float = 1.0, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Where the centres of an image's pixels lie: x to the right and y downwards, shape (size, size) each.
+
+    Args:
+        size: side length of the image, in pixels. edge: the same length in the unit of x and y, counted from 0.
+
+    >>> pixel_grid(2, 24.0)[0].tolist()
+    [[6.0, 18.0], [6.0, 18.0]]
+    """
+    at = (torch.arange(size, device=device) + 0.5) * edge / size
+    x, y = torch.meshgrid(at, at, indexing="xy")
+    return x, y
 
 
 @checked

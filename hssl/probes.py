@@ -25,7 +25,7 @@ from torch.nn.functional import normalize
 from hssl.checks import ArgumentError, Count, checked, finite
 from hssl.encoders import embed
 from hssl.pairs import Pairs
-from hssl.patches import draw_neighbours
+from hssl.patches import draw_neighbours, facing
 
 Method = Literal["linear", "kernel_ridge"]
 METHODS = get_args(Method)
@@ -253,15 +253,14 @@ def neighbour_auc(
     """
     if len(embeddings) < 2:
         raise ArgumentError("embeddings: wanted at least two images, got one")
-    blocks = normalize(embeddings.flatten(1, 2).unflatten(2, (4, -1)), dim=3)
-    rows, true, false = torch.arange(len(blocks)), [], []
+    unit = normalize(embeddings.unflatten(3, (4, -1)), dim=4).flatten(3)
+    rows, true, false = torch.arange(len(unit)), [], []
     for _ in range(rounds):
-        first, second = draw_neighbours(valid, generator)
-        below = (second - first == valid.shape[2]).long()
+        pair = draw_neighbours(valid, generator)
         others = rows.roll(int(torch.randint(1, len(rows), (), generator=generator)))
-        anchors = blocks[rows, first, below]
-        true.append((anchors * blocks[rows, second, 2 + below]).sum(1))
-        false.append((anchors * blocks[others, second[others], 2 + below]).sum(1))
+        (anchors, own), (_, another) = facing(unit, *pair), facing(unit, *pair, others)
+        true.append((anchors * own).sum(1))
+        false.append((anchors * another).sum(1))
     return auc_between(torch.cat(true), torch.cat(false))
 
 

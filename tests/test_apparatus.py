@@ -7,7 +7,7 @@ import jupytext
 import licences
 import pytest
 
-from hssl.worlds import photos
+from hssl.worlds.pictures import photographs
 
 ROOT = Path(__file__).parents[1]
 BOOK, WORLDS = ROOT / "book", ROOT / "hssl" / "worlds"
@@ -95,13 +95,13 @@ def test_every_licence_is_here_with_its_text():
     kept = {path for path in WORLDS.rglob("*.txt")}
     assert kept <= texts and all(path.exists() for path in texts)
     assert all(credit.text for credit in credits if credit.files)
-    assert "Paweł Kuna" in (WORLDS / "licences" / "tabler-icons-MIT.txt").read_text()
+    assert "Paweł Kuna" in (WORLDS / "icons" / "licences" / "tabler-icons-MIT.txt").read_text()
 
 
 def test_authors_of_photographs_are_those_that_the_library_names():
     credits = {credit.what.strip("“”"): credit for credit in [*licences.photographs(), *licences.samples()]}
-    for name in photos.names():
-        line = photos.attribution(name)
+    for name in photographs.names():
+        line = photographs.attribution(name)
         credit = credits.get(name) or next(of for what, of in credits.items() if what in line)
         assert re.split(",", credit.author)[0] in line
 

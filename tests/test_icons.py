@@ -1,4 +1,4 @@
-"""hssl.worlds.icons: the baked file, what is held out, what belongs to what, and bad input."""
+"""hssl.worlds.icons.icons: the baked file, what is held out, what belongs to what, and bad input."""
 
 import json
 from importlib.resources import files
@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-from hssl.worlds import icons
-from hssl.worlds.icons import (
+from hssl.worlds.icons import icons
+from hssl.worlds.icons.icons import (
     GOOGLE,
     across,
     draw,
@@ -25,7 +25,7 @@ from hssl.worlds.icons import (
     strokes,
     train_names,
 )
-from hssl.worlds.strokes import fill, stroke
+from hssl.worlds.icons.rasteriser import fill, stroke
 
 STROKED = '<g fill="none" stroke="currentColor" stroke-width="2">{}</g>'
 BODIES = {
@@ -87,7 +87,7 @@ def test_the_file_is_as_the_script_writes_it():
 
 
 def test_licences_come_with_the_icons():
-    folder = files("hssl.worlds") / "licences"
+    folder = files("hssl.worlds.icons") / "licences"
     tabler = (folder / "tabler-icons-MIT.txt").read_text()
     assert "MIT License" in tabler
     assert "Kuna" in tabler
@@ -188,8 +188,8 @@ def test_no_concept_is_in_both_halves():
 
 def test_no_training_icon_contains_a_held_out_one():
     training = draw(train_names()[::5], 32).flatten(1)
-    for picture in draw(held_out_pairs()[::10], 32).flatten(1):
-        overlap = torch.minimum(training, picture).sum(1) / torch.maximum(training, picture).sum(1)
+    for image in draw(held_out_pairs()[::10], 32).flatten(1):
+        overlap = torch.minimum(training, image).sum(1) / torch.maximum(training, image).sum(1)
         assert overlap.max() < 0.98
 
 

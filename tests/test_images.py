@@ -1,4 +1,4 @@
-"""hssl.worlds.images: pairs of the reader's own images, what views may do, how images are moved, and what is empty."""
+"""hssl.worlds.pictures.images: pairs of the reader's own images, what views may do, how images are moved, and what is empty."""
 
 import math
 
@@ -9,7 +9,7 @@ from scipy.ndimage import affine_transform
 from scipy.stats import kstest
 
 from hssl.patches import grid
-from hssl.worlds.images import Images, affine, inked
+from hssl.worlds.pictures import Images, affine, inked
 
 
 def seeded(seed=0):

@@ -1,4 +1,4 @@
-"""hssl.worlds.labelled: what is counted, balanced and held out, and clear words when a file is damaged."""
+"""hssl.worlds.pictures.labelled: what is counted, balanced and held out, and clear words when a file is damaged."""
 
 import json
 
@@ -7,17 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from hssl.worlds import labelled
-from hssl.worlds.images import affine
+from hssl.worlds.pictures import affine, labelled
 
 
 def test_digits_are_balanced_and_in_turn():
-    found = labelled.digits()
-    assert found.pictures.shape == (5000, 1, 32, 32) and found.pictures.dtype == torch.float32
-    assert found.pictures.min() == 0 and found.pictures.max() == 1
-    assert found.classes[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
-    assert (found.classes[:2500].bincount() == 250).all()
-    assert found.pictures[:, :, :2].sum() == 0  # the margin
+    images, classes = labelled.Digits().images, labelled.Digits().truth["class"]
+    assert images.shape == (5000, 1, 32, 32) and images.dtype == torch.float32
+    assert images.min() == 0 and images.max() == 1
+    assert classes[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert (classes[:2500].bincount() == 250).all()
+    assert images[:, :, :2].sum() == 0  # the margin
 
 
 def saturated(images):
@@ -65,44 +64,38 @@ def test_colours_are_cosines_and_equally_bright():
 
 
 def test_digits_are_what_they_say():
-    """Each class's mean picture is nearer to its other half's mean than to any other class's."""
-    found = labelled.digits()
+    """Each class's mean image is nearer to its other half's mean than to any other class's."""
+    worlds = [labelled.Digits(held_out=of) for of in (False, True)]
     halves = [
-        torch.stack([half[0][half[1] == k].mean(0).flatten() for k in range(10)])
-        for half in ((found.pictures[:2500], found.classes[:2500]), (found.pictures[2500:], found.classes[2500:]))
+        torch.stack([half.images[half.truth["class"] == k].mean(0).flatten() for k in range(10)]) for half in worlds
     ]
     assert torch.cdist(*halves).argmin(1).tolist() == list(range(10))
 
 
 def test_every_concept_as_every_vendor_draws_it():
-    found = labelled.emoji()
-    n = len(found.names)
-    assert n > 700 and found.pictures.shape == (4 * n, 3, 32, 32)
-    assert torch.equal(found.classes, torch.arange(n).repeat(4))
-    assert (found.pictures.flatten(1).std(1) > 0.01).all()  # none is blank
-    assert sorted(found.names) == list(found.names) and len(set(found.names)) == n
-    assert len(found.groups) == n and len(set(found.groups)) == 5
+    world = labelled.Emoji()
+    n = len(world)
+    assert n > 700 and world.images.shape == (4, n, 3, 32, 32)
+    assert (world.images.flatten(2).std(2) > 0.01).all()  # none is blank
+    assert sorted(world.names) == list(world.names) and len(set(world.names)) == n
+    assert len(world.group) == n and len(set(world.groups)) == 5
 
 
 def test_vendors_draw_the_same_concept_alike():
     """The same concept of another vendor is nearer than one of another concept, more often than not."""
-    found = labelled.emoji()
-    n = len(found.names)
-    x = found.pictures.flatten(1) - found.pictures.flatten(1).mean(1, keepdim=True)
-    one, other = torch.nn.functional.normalize(x[:n]), torch.nn.functional.normalize(x[n : 2 * n])
+    x = labelled.Emoji().images.flatten(2)
+    one, other = torch.nn.functional.normalize(x - x.mean(2, keepdim=True), dim=2)[:2]
     likeness = one @ other.T
     assert (likeness.diagonal()[:, None] > likeness).float().mean() > 0.75
 
 
 def test_half_of_the_concepts_are_held_out():
-    learn, held_out, whole = (labelled.emoji(held_out=of) for of in (False, True, None))
+    learn, held_out, whole = (labelled.Emoji(held_out=of) for of in (False, True, None))
     assert not set(learn.names) & set(held_out.names)
     assert sorted(learn.names + held_out.names) == list(whole.names)
     where = whole.names.index(held_out.names[3])
-    n, m = len(whole.names), len(held_out.names)
-    assert torch.equal(held_out.pictures[2 * m + 3], whole.pictures[2 * n + where])
-    assert held_out.classes[2 * m + 3] == 3
-    assert whole.groups[where] == held_out.groups[3]
+    assert torch.equal(held_out.images[2, 3], whole.images[2, where])
+    assert whole.groups[whole.group[where]] == held_out.groups[held_out.group[3]]
 
 
 def test_all_sources_have_a_credit_and_a_licence():
@@ -124,19 +117,19 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_missing_file_is_named(folder):
     with pytest.raises(FileNotFoundError, match=r"digits\.png: missing; install"):
-        labelled.digits()
+        labelled.Digits()
 
 
 def test_a_damaged_file_is_named(folder):
     (folder / "digits.png").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"digits\.png: damaged; install"):
-        labelled.digits()
+        labelled.Digits()
     Image.fromarray(np.zeros((28, 56), np.uint8)).save(folder / "digits.png")
-    with pytest.raises(ValueError, match=r"digits\.png: wanted 5000 pictures, found 2"):
-        labelled.digits()
+    with pytest.raises(ValueError, match=r"digits\.png: wanted 5000 images, found 2"):
+        labelled.Digits()
     (folder / "emoji.json").write_text("{")
     with pytest.raises(ValueError, match=r"emoji\.json: damaged"):
-        labelled.emoji()
+        labelled.Emoji()
 
 
 def seeded(seed=0):
@@ -144,18 +137,18 @@ def seeded(seed=0):
 
 
 def test_a_pair_of_digits_is_one_digit_seen_twice():
-    whole = labelled.digits()
+    whole = labelled.Digits()
     pairs = labelled.Digits(views=lambda images, generator: images).sample(5000, seeded())
     assert torch.equal(pairs.first, pairs.second)
     assert pairs.truth["class"].bincount().tolist() == [500] * 10  # each once
     order = torch.randperm(5000, generator=seeded())
-    assert torch.equal(pairs.first, whole.pictures[order])
-    assert torch.equal(pairs.truth["class"], whole.classes[order])
+    assert torch.equal(pairs.first, whole.images[order])
+    assert torch.equal(pairs.truth["class"], whole.truth["class"][order])
 
 
 def test_digits_move_a_little_unless_you_say_otherwise():
     pairs, g = labelled.Digits().sample(200, seeded()), seeded()
-    drawn = labelled.digits().pictures[torch.randperm(5000, generator=g)[:200]]
+    drawn = labelled.Digits().images[torch.randperm(5000, generator=g)[:200]]
     assert torch.equal(pairs.first, affine(drawn, g))
     assert torch.equal(pairs.second, affine(drawn, g))
     assert (pairs.first != pairs.second).flatten(1).any(1).all()
@@ -164,20 +157,20 @@ def test_digits_move_a_little_unless_you_say_otherwise():
 def test_halves_of_digits_are_apart():
     still = dict(views=lambda images, generator: images)
     learn, held_out = (labelled.Digits(**still, held_out=of).sample(2500, seeded()).first for of in (False, True))
-    whole = labelled.digits().pictures
+    whole = labelled.Digits().images
     for own, wanted in ((learn, whole[:2500]), (held_out, whole[2500:])):
         torch.testing.assert_close(own.sum((0, 1)), wanted.sum((0, 1)))
     assert len(labelled.Digits(held_out=True)) == len(labelled.Digits(held_out=False)) == 2500
 
 
 def test_a_pair_of_emoji_is_one_concept_of_two_vendors():
-    world, whole = labelled.Emoji(), labelled.emoji()
+    world = labelled.Emoji()
     n = len(world)
     pairs = world.sample(n, seeded())
     concept, vendor = draws = [], []
     for member in (pairs.first, pairs.second):
-        rows = torch.cdist(member.flatten(1), whole.pictures.flatten(1)).argmin(1)
-        draws[0].append(whole.classes[rows])
+        rows = torch.cdist(member.flatten(1), world.images.flatten(2).flatten(0, 1)).argmin(1)
+        draws[0].append(rows % n)
         draws[1].append(rows // n)
     assert (concept[0] == concept[1]).float().mean() > 0.99  # a few concepts look the same
     assert concept[0].unique().shape[0] > 0.99 * n  # without replacement
@@ -185,8 +178,7 @@ def test_a_pair_of_emoji_is_one_concept_of_two_vendors():
     counts = torch.stack(vendor).T.unique(dim=0, return_counts=True)
     assert counts[0].tolist() == [[a, b] for a in range(4) for b in range(4) if a != b]
     assert (counts[1] - n / 12).abs().max() < 5 * (n / 12) ** 0.5
-    said = [world.groups[k] for k in pairs.truth["group"]]
-    assert np.mean([whole.groups[k] == word for k, word in zip(concept[0], said, strict=True)]) > 0.99
+    assert (world.group[concept[0]] == pairs.truth["group"]).float().mean() > 0.99
 
 
 def test_halves_of_emoji_and_views_of_them():
@@ -202,7 +194,7 @@ def test_halves_of_emoji_and_views_of_them():
     ("call", "message"),
     [
         (lambda: labelled.Digits(held_out=1), "held_out: wanted bool or None, got 1"),
-        (lambda: labelled.emoji(held_out="half"), "held_out: wanted bool or None"),
+        (lambda: labelled.Emoji(held_out="half"), "held_out: wanted bool or None"),
         (lambda: labelled.Emoji(views=1), "views: wanted"),
         (lambda: labelled.Emoji().sample(0, seeded()), "n: wanted a whole number ≥ 1"),
         (lambda: labelled.Emoji(lambda images, g: images[..., :8]).sample(2, seeded()), r"views: .*\(2, 3, 32, 8\)"),

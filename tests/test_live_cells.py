@@ -20,24 +20,22 @@ def test_both_chapters_with_a_widget_have_one():
 
 
 def test_the_continuation_is_trained_again_and_heard(monkeypatch):
-    from dataclasses import asdict
-
     import torch
 
     from hssl import losses
     from hssl.encoders import drawn_from
     from hssl.training import fit
     from hssl.widgets import Continuation
-    from hssl.worlds.contours import features, law, sample_pairs
+    from hssl.worlds.contours import Contours, features
 
     def make_critic(generator):
         return drawn_from(
             generator, lambda: torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.GELU(), torch.nn.Linear(8, 1))
         )
 
-    widget = Continuation(make_critic(torch.Generator()), asdict(law), rate=0.5)
+    widget = Continuation(make_critic(torch.Generator()), Contours(), rate=0.5)
     names = dict(widget=widget, make_critic=make_critic, device="cpu", N=16, rho=0.5, eta=0.01, losses=losses)
-    names |= dict(torch=torch, fit=fit, features=features, sample_pairs=sample_pairs, law=law, asdict=asdict)
+    names |= dict(torch=torch, fit=fit, features=features, world=Contours())
     said, retrain = run_live("continuation", names, monkeypatch)
     before = widget.probabilities()
     retrain(steps=3, seed=1)

@@ -14,27 +14,16 @@ from hssl.pairing import Masks
 from hssl.pairs import Pairs, World, derangement
 from hssl.probes import read_off
 from hssl.training import Phase, fit, fit_levels, sweep
-from hssl.worlds.chains import ContourTriplets
-from hssl.worlds.coasts import Boundaries
-from hssl.worlds.contours import Contours
-from hssl.worlds.covers import OccludedIcons
-from hssl.worlds.icons import held_out_pairs
-from hssl.worlds.images import Images
-from hssl.worlds.labelled import ColouredDigits, Digits, Emoji
+from hssl.worlds.contours import BarGrids, Contours, ContourTriplets
+from hssl.worlds.icons import OccludedIcons, SlashedIcons, held_out_pairs
 from hssl.worlds.latents import ContentStyle
-from hssl.worlds.mosaics import BarGrids
-from hssl.worlds.photos import Photographs
+from hssl.worlds.pictures import ColouredDigits, Digits, Emoji, Images, Photographs
 from hssl.worlds.scenes import Scenes
-from hssl.worlds.slashes import across_slash
-from hssl.worlds.textures import Textures
+from hssl.worlds.textures import Boundaries, Textures
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def slashed(names):
-    return across_slash(names, seeded(), controls=())["same"].pairs()
 
 
 WORLDS = {
@@ -46,7 +35,7 @@ WORLDS = {
     "contour triplets": (lambda: ContourTriplets(0.8), lambda: MLP(6, 4)),
     "bar grids": (lambda: BarGrids(0.5), lambda: ConvNet(3, 32, size=8)),
     "icons": (lambda: OccludedIcons(["camera", "microphone", "bell", "home"]), lambda: ConvNet(1, 32, size=12)),
-    "slashed icons": (lambda: slashed(held_out_pairs()[:20]), lambda: ConvNet(1, 32, size=12)),
+    "slashed icons": (lambda: SlashedIcons(held_out_pairs()[:20]), lambda: ConvNet(1, 32, size=12)),
     "digits": (lambda: Digits(), lambda: ConvNet(1, 32)),
     "coloured digits": (lambda: ColouredDigits("digit"), lambda: ConvNet(3, 32)),
     "emoji": (lambda: Emoji(), lambda: ConvNet(3, 32)),

@@ -1,4 +1,4 @@
-"""hssl.training on levels: caching changes nothing, an interrupted run ends at the same numbers, errors come early."""
+"""hssl.training on levels: caching changes nothing, errors come early."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from hssl import losses, patches
 from hssl.encoders import MLP, Hierarchy, Levels
-from hssl.training import SCHEDULES, Batch, Checkpoint, Minibatches, Phase, fit, fit_levels
+from hssl.training import SCHEDULES, Batch, Minibatches, Phase, fit, fit_levels
 from hssl.training.levels import level_losses
 
 
@@ -24,31 +24,15 @@ def neighbours_loss(z, ink, generator):
     return losses.info_nce(z[rows, first], z[rows, second], temperature=0.5)
 
 
-class Interrupted(Exception):
-    pass
-
-
-def train(schedule="joint", *, steps=6, seed=0, stop_at=None, augment=None, batches=None, **settings):
-    """A hierarchy, trained; `stop_at` interrupts it at that call for a batch."""
+def train(schedule="joint", *, steps=6, seed=0, augment=None, batches=None, **settings):
+    """A hierarchy, trained."""
     generator = seeded(seed)
     model = Hierarchy((32, 32), ((8, 8), (16, 16)), 6, channels=(4, 4), hidden=10, head=5, generator=generator)
     store = torch.rand(40, 1, 32, 32, generator=generator) / 4 + torch.rand(40, 1, 1, 1, generator=generator)
     drawn = Minibatches((store,), 8, generator, extras=[torch.ones(40, 4, 4, dtype=torch.bool)], augment=augment)
-    calls = 0
-
-    def stream():
-        nonlocal calls
-        calls += 1
-        if calls == stop_at:
-            raise Interrupted
-        return drawn()
-
-    if isinstance(settings.get("checkpoint"), tuple):
-        settings["checkpoint"] = Checkpoint(*settings["checkpoint"], [generator])
-    source = batches or (drawn if stop_at is None else stream)
     objective = [partial(neighbours_loss, generator=generator)] * 2
     history = fit_levels(
-        model, source, losses=objective, steps=steps, schedule=schedule, **{"learning_rate": 0.01, **settings}
+        model, batches or drawn, losses=objective, steps=steps, schedule=schedule, **{"learning_rate": 0.01, **settings}
     )
     return model, history
 
@@ -99,83 +83,9 @@ def test_a_level_of_weight_0_learns_from_those_above_it_alone():
     assert not torch.equal(next(model.levels.parameters()), next(other.levels.parameters()))
 
 
-@pytest.mark.parametrize("schedule", ["joint", "incremental", "overlapping"])
-@pytest.mark.parametrize("stop_at", [2, 6, 9])
-def test_an_interrupted_run_ends_at_the_same_numbers(tmp_path, schedule, stop_at):
-    steps = 12 if schedule == "joint" else 6
-    whole, history = train(schedule, steps=steps)
-    file = tmp_path / "run.pt"
-    with pytest.raises(Interrupted):
-        train(schedule, steps=steps, stop_at=stop_at, checkpoint=(file, 2))
-    assert file.exists() == (stop_at > 2)
-    resumed, again = train(schedule, steps=steps, checkpoint=(file, 2))
-    assert again == history
-    same(whole, resumed, rtol=0, atol=0)
-    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
-
-
-def test_a_resumed_cache_ends_at_the_same_numbers(tmp_path):
-    file = tmp_path / "run.pt"
-    whole, history = train("incremental", precompute=True)
-    train("incremental", precompute=True, checkpoint=(file, 4))
-    finished, again = train("incremental", precompute=True, checkpoint=(file, 4))
-    assert again == history
-    same(whole, finished, rtol=0, atol=0)
-
-
-def test_what_was_watched_is_kept(tmp_path):
-    file = tmp_path / "run.pt"
-    watch = lambda model: len(model.levels)  # noqa: E731
-    history = train(checkpoint=(file, 2), watch=watch, every=3)[1]
+def test_what_was_watched_is_kept():
+    history = train(watch=lambda model: len(model.levels), every=3)[1]
     assert history.watched == [(3, 2), (6, 2)]
-    assert train(checkpoint=(file, 2), watch=watch, every=3)[1] == history
-
-
-def test_what_cannot_be_read_back_safely_is_not_kept(tmp_path):
-    file = tmp_path / "run.pt"
-    with pytest.raises(TypeError, match="only numbers, tensors"):
-        train(checkpoint=(file, 2), watch=lambda model: model, every=2)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_checkpoint_never_runs_stored_code(tmp_path):
-    file = tmp_path / "run.pt"
-    torch.save({"settings": partial(print), "generators": []}, file)
-    with pytest.raises(ValueError, match="no checkpoint that can be read"):
-        train(checkpoint=(file, 2))
-
-
-@pytest.mark.parametrize("content", [b"", b"damaged"])
-def test_a_damaged_checkpoint_is_named(tmp_path, content):
-    (tmp_path / "run.pt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"run\.pt: this is no checkpoint that can be read; delete it"):
-        train(checkpoint=(tmp_path / "run.pt", 2))
-
-
-def test_a_truncated_checkpoint_is_named(tmp_path):
-    file = tmp_path / "run.pt"
-    train(checkpoint=(file, 2))
-    file.write_bytes(file.read_bytes()[:-500])
-    with pytest.raises(ValueError, match="no checkpoint that can be read"):
-        train(checkpoint=(file, 2))
-
-
-def test_a_checkpoint_of_another_training_is_named(tmp_path):
-    file = tmp_path / "run.pt"
-    train(checkpoint=(file, 2))
-    with pytest.raises(ValueError, match=r"steps was \[6\] and is \[7\]"):
-        train(checkpoint=(file, 2), steps=7)
-    with pytest.raises(ValueError, match="schedule was"):
-        train("detached", checkpoint=(file, 2))
-    with pytest.raises(ValueError, match=r"generators: .* keeps 1 of them, got 0"):
-        train(checkpoint=Checkpoint(file, 2))
-
-
-def test_a_checkpoint_needs_a_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make it first"):
-        Checkpoint(tmp_path / "none" / "run.pt", 2)
-    with pytest.raises(ValueError, match="every: wanted at least 1 step"):
-        Checkpoint(tmp_path / "run.pt", 0)
 
 
 @pytest.mark.parametrize(

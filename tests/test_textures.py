@@ -1,4 +1,4 @@
-"""hssl.worlds.textures: every dial shows, some in closed form, and bad input is named."""
+"""hssl.worlds.textures: every factor shows, some in closed form, and bad input is named."""
 
 import colorsys
 import math
@@ -8,10 +8,9 @@ import torch
 from scipy.stats import kstest, uniform
 
 from hssl.pairs import Pairs
-from hssl.worlds import textures
 from hssl.worlds.textures import (
     TEXTURES,
-    Dial,
+    Factor,
     Texture,
     TextureLatents,
     Textures,
@@ -21,6 +20,7 @@ from hssl.worlds.textures import (
     gradient_edge,
     noise,
 )
+from hssl.worlds.textures import textures as module
 
 
 def seeded(seed=0):
@@ -30,12 +30,14 @@ def seeded(seed=0):
 each = pytest.mark.parametrize("name", TEXTURES)
 
 
-def middle(texture, n=1, **dials):
-    shares = 0.4 + 0.02 * torch.arange(len(texture.dials))  # no two hues alike, or an edge between them is unseen
-    low, high = (torch.tensor(bounds) for bounds in zip(*[dial[:2] for dial in texture.dials.values()], strict=True))
+def middle(texture, n=1, **factors):
+    shares = 0.4 + 0.02 * torch.arange(len(texture.factors))  # no two hues alike, or an edge between them is unseen
+    low, high = (
+        torch.tensor(bounds) for bounds in zip(*[factor[:2] for factor in texture.factors.values()], strict=True)
+    )
     values = (low + (high - low) * shares).repeat(n, 1)
-    for name, value in dials.items():
-        values[:, list(texture.dials).index(name)] = torch.as_tensor(value)
+    for name, value in factors.items():
+        values[:, list(texture.factors).index(name)] = torch.as_tensor(value)
     return TextureLatents(values, torch.arange(n))
 
 
@@ -70,7 +72,7 @@ RANGES = {  # spelt out
 
 
 @each
-def test_dials_are_uniform_and_independent(name):
+def test_factors_are_uniform_and_independent(name):
     values = TEXTURES[name].sample_latents(20_000, seeded(1)).values.double()
     for column, (low, high) in zip(values.T, RANGES[name], strict=True):
         assert kstest(column, uniform(low, high - low).cdf).pvalue > 0.001
@@ -82,9 +84,9 @@ def test_dials_are_uniform_and_independent(name):
 @each
 def test_what_is_redrawn_is_drawn_as_at_first_and_nothing_else_is(name):
     texture, latents = TEXTURES[name], TEXTURES[name].sample_latents(5000, seeded(2))
-    for column, dial in enumerate(texture.dials):
-        changed = texture.resample(latents, dial, seeded(3))
-        others = [k for k in range(len(texture.dials)) if k != column]
+    for column, factor in enumerate(texture.factors):
+        changed = texture.resample(latents, factor, seeded(3))
+        others = [k for k in range(len(texture.factors)) if k != column]
         assert torch.equal(changed.values[:, others], latents.values[:, others])
         assert torch.equal(changed.seeds, latents.seeds)  # the random pattern is kept unless it is named
         low, high = RANGES[name][column]
@@ -93,7 +95,7 @@ def test_what_is_redrawn_is_drawn_as_at_first_and_nothing_else_is(name):
         assert torch.corrcoef(before_and_after)[0, 1].abs() < 4.5 / math.sqrt(5000)
     changed = texture.resample(latents, "seed", seeded(3))
     assert torch.equal(changed.values, latents.values) and not (changed.seeds == latents.seeds).any()
-    together = texture.resample(latents, "+".join([*texture.dials, "seed"]), seeded(3))
+    together = texture.resample(latents, "+".join([*texture.factors, "seed"]), seeded(3))
     assert not (together.values == latents.values).all(1).any() and torch.equal(together.seeds, changed.seeds)
 
 
@@ -123,8 +125,8 @@ def test_the_truth_is_that_of_the_first_members(name):
     pairs, latents = world.sample(6, seeded(5)), TEXTURES[name].sample_latents(6, seeded(5))
     assert isinstance(pairs, Pairs) and pairs.first.shape == (6, 3, 32, 32)
     assert torch.equal(pairs.first, TEXTURES[name].render(latents, 32))
-    for dial, wanted in TEXTURES[name].targets(latents).items():
-        assert torch.equal(pairs.truth[dial], wanted)
+    for factor, wanted in TEXTURES[name].targets(latents).items():
+        assert torch.equal(pairs.truth[factor], wanted)
     again = world.sample(6, seeded(5))
     assert torch.equal(again.first, pairs.first) and torch.equal(again.second, pairs.second)
 
@@ -163,26 +165,26 @@ def test_bad_settings_are_named(make, error, message):
         make()
 
 
-@pytest.mark.parametrize(("name", "dial"), [(name, dial) for name in TEXTURES for dial in TEXTURES[name].dials])
-def test_every_dial_shows(name, dial):
+@pytest.mark.parametrize(("name", "factor"), [(name, factor) for name in TEXTURES for factor in TEXTURES[name].factors])
+def test_every_factor_shows(name, factor):
     texture = TEXTURES[name]
-    low, high = texture.dials[dial][:2]
-    ends = [texture.render(middle(texture, **{dial: low + share * (high - low)}), 32) for share in (0.1, 0.6)]
+    low, high = texture.factors[factor][:2]
+    ends = [texture.render(middle(texture, **{factor: low + share * (high - low)}), 32) for share in (0.1, 0.6)]
     assert (ends[0] - ends[1]).abs().max() > 0.01
 
 
 def test_half_way_over_the_edge_colours_are_half_mixed():
     shown = {"angle": 0.0, "position": 0.0, "taper": 0.0, "ramp_1": 0.0, "ramp_2": 0.0, "hue_1": 0.0, "hue_2": 0.5}
-    picture = gradient_edge.render(middle(gradient_edge, width=-1.5, **shown), 65)[0]
-    torch.testing.assert_close(picture[:, 32, 32], (picture[:, 32, 0] + picture[:, 32, 64]) / 2, atol=1e-3, rtol=0)
-    share = (picture[0, 32] - picture[0, 32, 0]) / (picture[0, 32, 64] - picture[0, 32, 0])
+    image = gradient_edge.render(middle(gradient_edge, width=-1.5, **shown), 65)[0]
+    torch.testing.assert_close(image[:, 32, 32], (image[:, 32, 0] + image[:, 32, 64]) / 2, atol=1e-3, rtol=0)
+    share = (image[0, 32] - image[0, 32, 0]) / (image[0, 32, 64] - image[0, 32, 0])
     x = (torch.arange(65) + 0.5) / 65 - 0.5
     torch.testing.assert_close(share, torch.sigmoid(x / 10**-1.5), atol=1e-4, rtol=0)
 
 
-def test_targets_are_dials_and_points_on_the_circle():
+def test_targets_are_factors_and_points_on_the_circle():
     found = gradient_edge.targets(middle(gradient_edge, 2, angle=torch.pi / 2, hue_1=0.25, width=-1.5))
-    assert list(found) == list(gradient_edge.dials)
+    assert list(found) == list(gradient_edge.factors)
     for name, wanted in (("angle", [1.0, 0.0]), ("hue_1", [1.0, 0.0]), ("width", [-1.5])):
         torch.testing.assert_close(found[name], torch.tensor([wanted, wanted]), atol=1e-6, rtol=0)
     assert TEXTURES["dead_leaves"].targets(middle(TEXTURES["dead_leaves"]))["hue_spread"].shape == (1, 1)
@@ -190,17 +192,17 @@ def test_targets_are_dials_and_points_on_the_circle():
 
 def test_the_edge_is_sharper_at_one_end():
     shown = {"angle": 0.0, "position": 0.0, "width": -1.2, "ramp_1": 0.0, "ramp_2": 0.0}
-    picture = gradient_edge.render(middle(gradient_edge, taper=1.5, **shown), 64)[
+    image = gradient_edge.render(middle(gradient_edge, taper=1.5, **shown), 64)[
         0, 0
     ]  # the edge runs from top to bottom
-    steepest = picture.diff(dim=1).abs().amax(1)
+    steepest = image.diff(dim=1).abs().amax(1)
     assert steepest[0] > 5 * steepest[-1]
 
 
-def test_two_names_of_one_picture():
+def test_two_names_of_one_image():
     """Turned by half a circle with sides exchanged, an edge is the same, if both sides may have either colour."""
-    both = {"hue_1": Dial(0.0, 0.8, "turns"), "hue_2": Dial(0.0, 0.8, "turns")}
-    edge = Texture({**gradient_edge.dials, **both}, draw_gradient_edge)
+    both = {"hue_1": Factor(0.0, 0.8, "turns"), "hue_2": Factor(0.0, 0.8, "turns")}
+    edge = Texture({**gradient_edge.factors, **both}, draw_gradient_edge)
     shown = {"position": 0.1, "taper": 1.0, "ramp_1": 0.4, "ramp_2": -0.2, "hue_1": 0.1, "hue_2": 0.6}
     other = {"position": -0.1, "taper": -1.0, "ramp_1": 0.2, "ramp_2": -0.4, "hue_1": 0.6, "hue_2": 0.1}
     first, second = middle(edge, angle=1.0, **shown), middle(edge, angle=1.0 + torch.pi, **other)
@@ -211,7 +213,7 @@ def rgb(hue, value):
     return torch.tensor(colorsys.hsv_to_rgb(hue, 0.6, value))
 
 
-def test_an_edge_lies_where_its_dials_say_and_has_their_colours():
+def test_an_edge_lies_where_its_factors_say_and_has_their_colours():
     """Against colours of the standard library: far from the boundary, and ramps along it."""
     shown = {"width": -2.0, "taper": 0.0, "hue_1": 0.1, "hue_2": 0.6, "ramp_1": 0.4, "ramp_2": -0.2}
     image = gradient_edge.render(middle(gradient_edge, angle=0.0, position=0.2, **shown), 100)[0]
@@ -245,10 +247,10 @@ def test_the_outline_of_a_blob_has_five_waves_whose_power_falls_as_order_to_the_
     n, rays, shown = 1000, 16, {"x": 0.0, "y": 0.0, "radius": 0.2, "roughness": 0.1, "width": -2.0}
     latents = middle(blob, n, hue_blob=0.0, hue_ground=0.5, **shown)
     along, angle = torch.meshgrid((torch.arange(80) + 0.5) / 200, torch.arange(rays) * (math.tau / rays), indexing="ij")
-    values = dict(zip(blob.dials, latents.values.T[:, :, None, None], strict=True))
+    values = dict(zip(blob.factors, latents.values.T[:, :, None, None], strict=True))
     red = blob.draw(values, latents.seeds, along * angle.cos(), along * angle.sin())[:, 0]
     share = (red - rgb(0.5, 0.55)[0]) / (rgb(0.0, 0.8)[0] - rgb(0.5, 0.55)[0])
-    radius = share.sum(1) / 200 / 0.2  # (n, rays), relative to the dial
+    radius = share.sum(1) / 200 / 0.2  # (n, rays), relative to the factor
     waves = torch.fft.rfft(radius)[:, 1:8] * (2 / rays)
     assert radius.mean().item() == pytest.approx(1, abs=4.5 * 0.1 / math.sqrt(n))
     variances = torch.cat([waves.real.square(), waves.imag.square()]).mean(0) / 0.1**2
@@ -265,13 +267,13 @@ def test_noise_has_its_contrast_and_its_tint(contrast):
 
 
 # dead leaves: a world of few leaves, seen as a whole
-def leaves(monkeypatch, count, n, size, edge=2.4, **dials):
-    monkeypatch.setattr(textures, "LEAVES", count or textures.LEAVES)
-    shown = {"smallest": -1.0, "width": -2.6, "hue": 0.1, "hue_spread": 0.5, **dials}
+def leaves(monkeypatch, count, n, size, edge=2.4, **factors):
+    monkeypatch.setattr(module, "LEAVES", count or module.LEAVES)
+    shown = {"smallest": -1.0, "width": -2.6, "hue": 0.1, "hue_spread": 0.5, **factors}
     latents = middle(dead_leaves, n, **shown)
     at = ((torch.arange(size) + 0.5) / size - 0.5) * edge
     y, x = torch.meshgrid(at, at, indexing="ij")
-    values = dict(zip(dead_leaves.dials, latents.values.T[:, :, None, None], strict=True))
+    values = dict(zip(dead_leaves.factors, latents.values.T[:, :, None, None], strict=True))
     return dead_leaves.draw(values, latents.seeds, x, y), at
 
 
@@ -319,8 +321,8 @@ def test_as_much_is_bare_as_300_leaves_leave(monkeypatch):
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
 def test_the_spectrum_of_noise_falls_as_its_exponent_says(exponent):
-    pictures = noise.render(middle(noise, 200, exponent=exponent, contrast=0.05), 64).mean(1)
-    power = torch.fft.rfft2(pictures - pictures.mean((1, 2), keepdim=True)).abs().square().mean(0)[0, 1:32]
+    images = noise.render(middle(noise, 200, exponent=exponent, contrast=0.05), 64).mean(1)
+    power = torch.fft.rfft2(images - images.mean((1, 2), keepdim=True)).abs().square().mean(0)[0, 1:32]
     frequency = torch.arange(1, 32) / 64
     slope = torch.linalg.lstsq(torch.stack([frequency.log(), torch.ones(31)], 1), power.log()[:, None]).solution[0]
     assert slope.item() == pytest.approx(-2 * exponent, abs=0.1)
@@ -344,7 +346,7 @@ def test_bad_latents_are_named(name, spoil, error, message):
 
 
 @each
-def test_no_picture_at_all_and_a_bad_size(name):
+def test_no_image_at_all_and_a_bad_size(name):
     with pytest.raises(ValueError, match=r"^n: wanted a whole number ≥ 1, got 0"):
         TEXTURES[name].sample_latents(0, seeded())
     with pytest.raises(ValueError, match="size"):

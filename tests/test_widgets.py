@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
@@ -20,12 +19,11 @@ from traitlets import TraitError
 
 from hssl import calibration
 from hssl.widgets import SIZE_LIMIT, Continuation, PatchSimilarity, mounting
-from hssl.widgets.continuation import PAIRINGS
 from hssl.widgets.mounting import decode
-from hssl.widgets.observers import FIELD, complete_law, ideal_logits, relate
-from hssl.worlds import contours, figures
+from hssl.widgets.observers import FIELD, ideal_logits, relate, settings_of
+from hssl.worlds.contours import Contours
 
-LAW = asdict(contours.law)
+WORLD = Contours()
 EVIL = '</script><img src=x onerror="alert(1)">'
 
 
@@ -188,11 +186,11 @@ def test_pictures_may_be_sixteen_pixels_small():
 
 
 def log_ratio(x, y, turn, first, second):
-    """The law's log-likelihood ratio of one pair, from the densities of scipy."""
-    gamma = stats.gamma(LAW["shape"], scale=LAW["mean"] / LAW["shape"])
-    near, far = LAW["smallest"], LAW["largest"]
+    """The model's log-likelihood ratio of one pair, from the densities of scipy."""
+    gamma = stats.gamma(WORLD.shape, scale=WORLD.mean / WORLD.shape)
+    near, far = WORLD.smallest, WORLD.largest
     d, phi = np.hypot(x, y), np.arctan2(y, x)
-    bend, skew = stats.vonmises(LAW["kappa_bend"]), stats.vonmises(LAW["kappa_turn"])
+    bend, skew = stats.vonmises(WORLD.kappa_bend), stats.vonmises(WORLD.kappa_turn)
     same = gamma.pdf(d) / (gamma.cdf(far) - gamma.cdf(near))
     same *= (bend.pdf(phi) + bend.pdf(phi - np.pi)) / 2
     same *= skew.pdf(turn - 2 * phi) + skew.pdf(turn - 2 * phi + np.pi)
@@ -214,20 +212,16 @@ def torch_answer(network, first, second, contrasts=(0.0, 0.0), rate=1.0, shift=0
 
 
 def test_the_ideal_observer_is_that_of_the_world():
-    pairs = contours.sample_pairs(1000, 0.5, torch.Generator().manual_seed(0))
+    pairs = WORLD.relations(1000, 0.5, torch.Generator().manual_seed(0))
     at = [field.double().numpy() for field in pairs]
-    ours = ideal_logits(complete_law(LAW), *at[:3], at[3:])
-    assert np.allclose(ours, contours.law.log_likelihood_ratio(pairs), atol=1e-4)
-
-
-def test_the_four_arms_are_paired_as_in_the_figure():
-    assert torch.equal(torch.tensor(PAIRINGS), figures.PAIRINGS)
+    ours = ideal_logits(settings_of(WORLD), *at[:3], at[3:])
+    assert np.allclose(ours, WORLD.log_likelihood_ratio(pairs), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [nn.GELU, nn.ReLU, nn.Tanh])
 def test_strokes_against_torch_and_scipy(kind):
     network = critic(kind(), kind())
-    widget = Continuation(network, LAW, rate=0.6, shift=0.3)
+    widget = Continuation(network, WORLD, rate=0.6, shift=0.3)
     random = np.random.default_rng(1)
     for _ in range(20):
         ends = random.uniform(-1.5, 1.5, (4, 2))
@@ -236,7 +230,7 @@ def test_strokes_against_torch_and_scipy(kind):
         first, second = (
             (*(a + b) / 2, np.arctan2(*(b - a)[::-1])) for a, b in ((ends[0], ends[1]), (ends[2], ends[3]))
         )
-        if np.hypot(second[0] - first[0], second[1] - first[1]) < LAW["smallest"]:
+        if np.hypot(second[0] - first[0], second[1] - first[1]) < WORLD.smallest:
             continue
         found = widget.probabilities()
         learned = torch_answer(network, first, second, widget.contrasts, 0.6, 0.3)
@@ -249,14 +243,14 @@ def test_strokes_against_torch_and_scipy(kind):
 
 def test_the_likelihood_ratio_averages_to_one_over_the_background():
     random, n = np.random.default_rng(0), 400_000
-    distance = np.sqrt(random.uniform(LAW["smallest"] ** 2, LAW["largest"] ** 2, n))
+    distance = np.sqrt(random.uniform(WORLD.smallest**2, WORLD.largest**2, n))
     azimuth, turn, contrasts = *random.uniform(0, 2 * np.pi, (2, n)), random.standard_normal((2, n))
-    assert np.exp(ideal_logits(complete_law(LAW), distance, azimuth, turn, contrasts)).mean() == pytest.approx(1, 0.02)
+    assert np.exp(ideal_logits(settings_of(WORLD), distance, azimuth, turn, contrasts)).mean() == pytest.approx(1, 0.02)
 
 
 def test_four_arms_weigh_three_pairings():
     network = critic(nn.GELU())
-    widget = Continuation(network, LAW)
+    widget = Continuation(network, WORLD)
     widget.mode = "arms"
     angles, far = np.array([0.1, 1.3, 3.4, 4.5]), np.array([1.3, 1.5, 1.2, 1.4])
     widget.points = widget.points | {"arms": np.stack([far * np.cos(angles), far * np.sin(angles)], 1).tolist()}
@@ -269,7 +263,7 @@ def test_four_arms_weigh_three_pairings():
 
 
 def test_a_right_angled_crossing_is_seen_by_the_ideal_observer():
-    widget = Continuation(critic(nn.Tanh()), LAW)
+    widget = Continuation(critic(nn.Tanh()), WORLD)
     widget.mode = "arms"
     crossing = [[1.3, 0], [0, 1.3], [-1.3, 0], [0, -1.3]]
     widget.points = widget.points | {"arms": crossing}
@@ -280,15 +274,15 @@ def test_a_right_angled_crossing_is_seen_by_the_ideal_observer():
     assert widget.probabilities()["ideal"] < 0.05 < slanted
 
 
-def test_beyond_the_law_the_nearest_distance_counts():
-    law = complete_law(LAW)
+def test_beyond_the_model_the_nearest_distance_counts():
+    settings = settings_of(WORLD)
     strokes = np.array([[0, 0, 0.0], [0.1, 0, 0.0], [0.5, 0, 0.0], [9.0, 0, 0.0], [5.0, 0, 0.0]])
-    near, at_near, far, at_far = ideal_logits(law, *relate(strokes[[0] * 4], strokes[1:], law))
+    near, at_near, far, at_far = ideal_logits(settings, *relate(strokes[[0] * 4], strokes[1:], settings))
     assert (near, far) == (at_near, at_far)
 
 
 def test_turning_everything_changes_nothing():
-    widget = Continuation(critic(nn.GELU()), LAW)
+    widget = Continuation(critic(nn.GELU()), WORLD)
     before = widget.probabilities()
     turn = np.array([[0.6, 0.8], [-0.8, 0.6]])
     widget.points = widget.points | {"strokes": (np.array(widget.points["strokes"]) @ turn + 0.3).tolist()}
@@ -296,18 +290,18 @@ def test_turning_everything_changes_nothing():
 
 
 def test_the_field_is_largest_along_the_stroke():
-    data = Continuation(critic(nn.GELU()), LAW).data
+    data = Continuation(critic(nn.GELU()), WORLD).data
     field = decode(data["fields"]["ideal"], "u1").reshape(FIELD, FIELD)
     middle = FIELD // 2
-    np.testing.assert_array_equal(field, field[::-1])  # the law knows no left and right
+    np.testing.assert_array_equal(field, field[::-1])  # the model knows no left and right
     assert field[middle, middle + 15] > 200 > 20 > field[middle + 15, middle]
     assert field[0, 0] == 0  # beyond the farthest
 
 
 def test_another_critic_can_be_shown():
-    widget = Continuation(critic(nn.GELU()), LAW)
-    widget.update(critic(nn.ReLU(), seed=3), LAW, rate=0.5)
-    assert widget.probabilities() == Continuation(critic(nn.ReLU(), seed=3), LAW, rate=0.5).probabilities()
+    widget = Continuation(critic(nn.GELU()), WORLD)
+    widget.update(critic(nn.ReLU(), seed=3), WORLD, rate=0.5)
+    assert widget.probabilities() == Continuation(critic(nn.ReLU(), seed=3), WORLD, rate=0.5).probabilities()
 
 
 @pytest.mark.parametrize(
@@ -327,25 +321,19 @@ def test_another_critic_can_be_shown():
         ({"shift": float("nan")}, "shift: wanted a finite number, got nan"),
         ({"rate": 1.01}, "rate: wanted 0 < rate"),
         ({"rate": "all"}, "rate: wanted float, got 'all'"),
-        ({"law": None}, "law: wanted dict, got None"),
-        ({"law": {"kappa_bend": 8.0}}, "law: wanted kappa_bend, kappa_turn"),
-        ({"law": LAW | {"extra": 1.0}}, "law: wanted kappa_bend, kappa_turn"),
-        ({"law": LAW | {"kappa_turn": -1.0}}, "law: wanted numbers > 0"),
-        ({"law": LAW | {"mean": float("nan")}}, "law: wanted numbers > 0"),
-        ({"law": LAW | {"correlation": 1.0}}, "correlation between"),
-        ({"law": LAW | {"smallest": 6.0}}, "smallest < largest"),
+        ({"contours": None}, "contours: wanted Contours, got None"),
     ],
 )
-def test_bad_critics_and_laws_are_named(change, message):
+def test_bad_critics_are_named(change, message):
     with pytest.raises(ValueError, match=message):
-        Continuation(**({"critic": critic(nn.GELU()), "law": LAW} | change))
+        Continuation(**({"critic": critic(nn.GELU()), "contours": WORLD} | change))
 
 
 def test_weights_that_are_not_finite_are_refused():
     network = critic(nn.GELU())
     network[0].weight.data[0, 0] = float("nan")
     with pytest.raises(ValueError, match="critic: there are values that are not finite"):
-        Continuation(network, LAW)
+        Continuation(network, WORLD)
 
 
 def constant(answer):
@@ -358,15 +346,15 @@ def constant(answer):
 
 
 def test_probabilities_do_not_fall_below_that_of_the_floor():
-    widget = Continuation(constant(-20.0), LAW)
+    widget = Continuation(constant(-20.0), WORLD)
     assert widget.probabilities()["learned"] == pytest.approx(1 / (1 + np.exp(7)), rel=1e-9)
     assert widget.data["floor"] == pytest.approx(np.exp(calibration.FLOOR))
-    half = Continuation(constant(-20.0), LAW, rate=0.5)  # F cannot be below log(1 − rate) but by an error
+    half = Continuation(constant(-20.0), WORLD, rate=0.5)  # F cannot be below log(1 − rate) but by an error
     assert half.probabilities()["learned"] == pytest.approx(1 / (1 + np.exp(7)), rel=1e-9)
 
 
 def test_strokes_are_drawn_as_long_as_they_are():
-    widget = Continuation(constant(-20.0), LAW)
+    widget = Continuation(constant(-20.0), WORLD)
     ends = [[-2.0, 0.0], [1.0, 0.0], [2.0, 1.0], [2.0, 3.0]]  # middles at (−0.5, 0) and (2, 2)
     widget.points = widget.points | {"strokes": ends}
     dark = np.array(still(widget).convert("L")) < 128
@@ -382,20 +370,20 @@ def test_strokes_are_drawn_as_long_as_they_are():
 
 def test_the_learned_field_lies_behind_the_first_stroke_in_the_pages_colour():
     warm = np.array(json.loads(re.search(r"const WARM = (\[.*?\]);", str(Continuation._esm))[1]))
-    widget = Continuation(constant(20.0), LAW)  # a probability of one, wherever the law reaches
+    widget = Continuation(constant(20.0), WORLD)  # a probability of one, wherever the model reaches
     widget.points = widget.points | {"strokes": [[0.0, 0.0], [0.9, 0.0], [1.0, 1.0], [1.5, 1.5]]}
     picture = np.array(still(widget), float)
     np.testing.assert_allclose(picture[250, 100], 255 + 0.8 * (warm - 255), atol=4)
     np.testing.assert_allclose(picture[2, 2], 255, atol=4)  # (−3.95, 3.95) is more than 5 away
-    decided = Continuation(constant(0.0), LAW).data["fields"]["learned"]
+    decided = Continuation(constant(0.0), WORLD).data["fields"]["learned"]
     field = decode(decided, "u1").reshape(64, 64)
     assert set(field.ravel()) == {0, 128}  # F = 0: as likely as not
-    x, y = np.meshgrid(*[(np.arange(64) - 31.5) * LAW["largest"] / 32] * 2)
-    np.testing.assert_array_equal(field > 0, np.hypot(x, y) <= LAW["largest"])
+    x, y = np.meshgrid(*[(np.arange(64) - 31.5) * WORLD.largest / 32] * 2)
+    np.testing.assert_array_equal(field > 0, np.hypot(x, y) <= WORLD.largest)
 
 
 def test_how_far_and_how_near_ends_may_lie():
-    widget = Continuation(constant(0.0), LAW)
+    widget = Continuation(constant(0.0), WORLD)
     corners = [[-4.0, 4.0], [4.0, 4.0], [4.0, -4.0], [-4.0, -4.0]]
     arms = [[0.9, 0.0], [0.0, 0.9], [-2.4, 0.0], [2.4, 2.4]]
     widget.points = widget.points | {"strokes": corners}
@@ -410,7 +398,7 @@ def test_how_far_and_how_near_ends_may_lie():
 
 
 def test_what_is_seen_first():
-    widget = Continuation(constant(0.0), LAW)
+    widget = Continuation(constant(0.0), WORLD)
     strokes, arms = (np.array(widget.points[mode]) for mode in ("strokes", "arms"))
     np.testing.assert_allclose(np.hypot(*(strokes[1::2] - strokes[::2]).T), 0.9, atol=0.005)
     np.testing.assert_array_equal(arms[:2], -arms[2:])  # two crossing lines
@@ -440,7 +428,7 @@ def test_a_page_weighs_at_most_three_hundred_thousand_bytes(monkeypatch):
 
 
 def both():
-    return [PatchSimilarity(*pictures()), Continuation(critic(nn.GELU()), LAW)]
+    return [PatchSimilarity(*pictures()), Continuation(critic(nn.GELU()), WORLD)]
 
 
 @pytest.mark.parametrize(
@@ -486,7 +474,7 @@ def test_pages_are_the_same_at_every_run_and_differ_with_their_content():
     for first, again in zip(both(), both(), strict=True):
         assert first.static_html() == again.static_html()
         assert repr(first) == repr(again)
-    pages = [widget.static_html() for widget in both()] + [Continuation(critic(nn.ReLU()), LAW).static_html()]
+    pages = [widget.static_html() for widget in both()] + [Continuation(critic(nn.ReLU()), WORLD).static_html()]
     assert len({re.search(r'id="(hssl-\w{12})"', page)[1] for page in pages}) == 3
 
 

@@ -1,7 +1,6 @@
 """The widgets in headless Chromium, from a file: driven by mouse, touch and keys, and held against Python."""
 
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ from playwright.sync_api import expect
 from torch import nn
 
 from hssl.widgets import Continuation, PatchSimilarity
-from hssl.worlds import contours
+from hssl.worlds.contours import Contours
 
-LAW = asdict(contours.law)
+WORLD = Contours()
 EVIL = '</script><img src=x onerror="document.title = 1">'
 MODEL = "document.querySelector('.hssl-widget').model"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -61,7 +60,7 @@ def strokes():
     network = nn.Sequential(nn.Linear(6, 24), nn.GELU(), nn.Linear(24, 24), nn.GELU(), nn.Linear(24, 1))
     for layer in network[::2]:
         nn.init.normal_(layer.weight, std=0.5)  # so that its answers differ
-    return Continuation(network, LAW, rate=0.6, shift=0.2)
+    return Continuation(network, WORLD, rate=0.6, shift=0.2)
 
 
 def centre(locator):
@@ -195,7 +194,7 @@ def test_numbers_are_those_of_python_for_strokes_and_arms(show, strokes):
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.Tanh()])
 def test_other_activations(show, activation):
     torch.manual_seed(1)
-    widget = Continuation(nn.Sequential(nn.Linear(6, 9), activation, nn.Linear(9, 1)), LAW)
+    widget = Continuation(nn.Sequential(nn.Linear(6, 9), activation, nn.Linear(9, 1)), WORLD)
     assert readings(show(widget)) == pytest.approx(list(widget.probabilities().values()), abs=1e-9)
 
 

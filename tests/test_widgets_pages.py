@@ -58,12 +58,12 @@ def by_torch(page):
     data = page.evaluate(f"{MODEL}.get('data')")
     ends = torch.tensor(page.evaluate(f"{MODEL}.get('points').strokes"), dtype=torch.float32).view(2, 2, 2)
     along = ends[:, 1] - ends[:, 0]
-    law = contours.Contours(**{name: data["law"][name] for name in contours.law.__dataclass_fields__})
-    pair = law.between(ends.mean(1), torch.atan2(along[:, 1], along[:, 0]))
+    world = contours.Contours(**{name: data["law"][name] for name in contours.Contours.__dataclass_fields__})
+    pair = world.between(ends.mean(1), torch.atan2(along[:, 1], along[:, 0]))
     pair = contours.Relations(*(field[:1, 1:].flatten() for field in pair))
     with torch.no_grad():
         learned = same_logit(critic_of(data)(contours.features(pair))[:, 0] + data["shift"], data["rate"])
-    return torch.sigmoid(torch.cat([learned, law.log_likelihood_ratio(pair)])).tolist()
+    return torch.sigmoid(torch.cat([learned, world.log_likelihood_ratio(pair)])).tolist()
 
 
 def test_dragged_strokes_say_what_torch_says(visit):

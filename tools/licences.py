@@ -13,6 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[1]
 WORLDS = ROOT / "hssl" / "worlds"
+DATA = WORLDS / "pictures" / "data"
 PROJECT = "the authors of this book"
 ICONS = {  # the two sets in icons.json
     "tabler": ("Paweł Kuna", "https://github.com/tabler/tabler-icons", "MIT"),
@@ -40,16 +41,18 @@ class Credit:
 
 def icons() -> list[Credit]:
     found = []
-    for name, kept in json.loads((WORLDS / "icons.json").read_text()).items():
+    for name, kept in json.loads((WORLDS / "icons" / "icons.json").read_text()).items():
         author, source, licence = ICONS[name]
         what = f"{len(kept['icons']):,} icons of {name.capitalize()}, version {kept['version']}"
-        (text,) = (WORLDS / "licences").glob(f"{name}-*{licence}.txt")
-        found.append(Credit(what, author, source, licence, "outlines as path data", [WORLDS / "icons.json"], text))
+        (text,) = (WORLDS / "icons" / "licences").glob(f"{name}-*{licence}.txt")
+        found.append(
+            Credit(what, author, source, licence, "outlines as path data", [WORLDS / "icons" / "icons.json"], text)
+        )
     return found
 
 
 def labelled() -> list[Credit]:
-    folder, found = WORLDS / "labelled", []
+    folder, found = DATA / "labelled", []
     for name, entry in json.loads((folder / "ATTRIBUTION.json").read_text()).items():
         names = [folder / "emoji.json"] if name != "digits" else []
         text = folder / f"{name}-{entry['licence']}.txt"
@@ -59,7 +62,7 @@ def labelled() -> list[Credit]:
 
 
 def photographs() -> list[Credit]:
-    folder, found = WORLDS / "photographs", []
+    folder, found = DATA / "photographs", []
     for name, entry in json.loads((folder / "ATTRIBUTION.json").read_text()).items():
         made = (f"{entry['author']}, {entry['year']}", entry["source"], entry["licence"], entry["changes"])
         found.append(Credit(f"“{entry['title']}”", *made, [folder / f"{name}.jpg"], folder / f"{entry['licence']}.txt"))
@@ -68,11 +71,11 @@ def photographs() -> list[Credit]:
 
 def samples() -> list[Credit]:
     """The two photographs that come with scikit-learn, by its own note."""
-    from hssl.worlds import photos
+    from hssl.worlds.pictures.photographs import SAMPLES, attribution
 
     found = []
-    for name in photos.SAMPLES:
-        note = photos.attribution(name)
+    for name in SAMPLES:
+        note = attribution(name)
         if "/licenses/by/2.0/" not in note:
             raise ValueError(f"scikit-learn's note on {name} names another licence now: {note}")
         page = re.search(r"from \((\S+)\)", note)[1]

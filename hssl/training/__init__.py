@@ -1,10 +1,9 @@
 """Training: one loop, levels upon it, and many runs side by side. It knows no world and no probe."""
 
 from hssl.training.batches import Batch, Minibatches
-from hssl.training.checkpoints import Checkpoint
 from hssl.training.levels import fit_levels
 from hssl.training.loop import fit
 from hssl.training.schedules import SCHEDULES, Phase
 from hssl.training.sweeps import side_by_side, sweep
 
-__all__ = ["SCHEDULES", "Batch", "Checkpoint", "Minibatches", "Phase", "fit", "fit_levels", "side_by_side", "sweep"]
+__all__ = ["SCHEDULES", "Batch", "Minibatches", "Phase", "fit", "fit_levels", "side_by_side", "sweep"]

@@ -4,7 +4,6 @@ Which levels learn when is left to `schedules`, what a level is to `encoders`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -16,7 +15,6 @@ from hssl.encoders import Levels, evaluating
 from hssl.encoders.networks import check_widths
 from hssl.losses import check_weights
 from hssl.training.batches import Batch, Minibatches, Source
-from hssl.training.checkpoints import Checkpoint
 from hssl.training.loop import History, LearningRate, fit
 from hssl.training.schedules import Phase, Schedule, phases
 
@@ -38,7 +36,6 @@ def fit_levels(
     precompute: bool = False,
     watch: Callable[[nn.Module], object] | None = None,
     every: Count = 100,
-    checkpoint: Checkpoint | None = None,
     label: str | None = None,
 ) -> History:
     """Train levels in place, by a loss each. Leaves them in evaluation mode.
@@ -50,7 +47,6 @@ def fit_levels(
         schedule: which levels learn when: a name of `SCHEDULES`, or a function from the number of levels to phases.
         weights: of the losses, w_k ≥ 0; None means 1 for each.
         precompute: compute what lies frozen once instead of in every step; needs `Minibatches` without augment.
-        checkpoint: go on from there if it exists, and keep it on the way.
     Returns:
         The history: the loss in every step, each level's part of it, and (step, what `watch` gave).
     Raises:
@@ -78,12 +74,6 @@ def fit_levels(
     if not all(any(weights[phase.lowest : phase.highest + 1]) for phase in plan):
         raise ValueError(f"weights: in some phase all losses that are minimised weigh 0; got {weights}")
     store = _precomputable(plan, batches) if precompute else None
-    settings = {"steps": steps, "learning_rate": learning_rate, "schedule": repr(plan), "weights": weights}
-    settings |= {"parameters": [list(p.shape) for p in stack.parameters()]}
-    if checkpoint:
-        checkpoint = replace(checkpoint, whole=stack, settings=settings)
-        if kept := checkpoint.load(settings):
-            stack.load_state_dict(kept["model"])
     history = History()
     shared = {"batch": batch, "learning_rate": learning_rate, "generator": generator, "every": every, "label": label}
     for number, phase in enumerate(plan):
@@ -92,9 +82,9 @@ def fit_levels(
         kept = store.precomputed(Levels(list(stack.levels[:start]))) if store and start else batches
         total = partial(_total, losses=losses, weights=weights, phase=phase, history=history)
         seen = evaluating(stack)(lambda _: watch(stack)) if watch else None
-        part = replace(checkpoint, phase=number) if checkpoint else None
-        learning = _Learning(stack, phase, start)
-        fit(learning, kept, loss=total, steps=steps[number], watch=seen, checkpoint=part, history=history, **shared)
+        fit(
+            _Learning(stack, phase, start), kept, loss=total, steps=steps[number], watch=seen, history=history, **shared
+        )
     return history
 
 

@@ -6,7 +6,7 @@ It knows no world and no probe: it takes what gives pairs, a loss, and what to l
 import os
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
@@ -17,7 +17,6 @@ from tqdm.auto import tqdm
 
 from hssl.checks import WORDS, Count, checked
 from hssl.training.batches import Source, stream
-from hssl.training.checkpoints import Checkpoint
 
 LearningRate = Annotated[float, Is[lambda value: 0 < value <= 1]]
 WORDS[LearningRate] = "a number above 0 and at most 1"
@@ -36,12 +35,6 @@ class History:
     levels: dict[int, list[float]] = field(default_factory=dict)  #: by level, 1 the lowest; before it is weighted
     watched: list[tuple[int, object]] = field(default_factory=list)
 
-    def state_dict(self) -> dict:
-        return asdict(self)
-
-    def load_state_dict(self, state: dict) -> None:
-        self.__dict__.update(state)
-
 
 @checked
 @torch.enable_grad()  # whatever the caller measures in
@@ -57,7 +50,6 @@ def fit(
     pairing: Callable[..., tuple] | None = None,
     watch: Callable[[nn.Module], object] | None = None,
     every: Count = 100,
-    checkpoint: Checkpoint | None = None,
     history: History | None = None,
     label: str | None = None,
 ) -> History:
@@ -73,13 +65,11 @@ def fit(
             (m, dim), without gradient, and their observations, shape (m, …), it gives masks, say
             `pairing.Masks`; the loss is then called with the embeddings and these.
         watch: called with the encoder, in evaluation mode, after every `every` steps; what it gives is kept.
-        checkpoint: go on from there if it exists, and keep the training there on the way.
         history: go on with this one. label: shows a progress bar under that name.
     Returns:
         The history: the loss in every step, and (step, what `watch` gave).
     Raises:
         ArgumentError: an argument out of range, or members of a batch that are no pairs; names it.
-        ValueError: a checkpoint of another training.
         FloatingPointError: the loss is no longer finite; names the step. What the encoder or the loss raise goes
             through, with a note that names the step.
     Taught in: content_style, "One run from beginning to end".
@@ -95,12 +85,9 @@ def fit(
     draw = stream(batches, batch, generator, device)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=learning_rate, fused=device.type in ("cpu", "cuda"))
     rates = OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)
-    trained = {"model": encoder, "optimizer": optimizer, "rates": rates, "history": history}
-    settings = {"steps": steps, "learning_rate": learning_rate}
-    first = checkpoint.resume(trained, settings) if checkpoint else 1
     encoder.train()
     try:
-        for step in progress(range(first, steps + 1), label):
+        for step in progress(range(1, steps + 1), label):
             with named(f"This was in step {step} of {steps} of the training."):
                 members, extras = draw()
                 x = torch.cat(members)
@@ -116,8 +103,6 @@ def fit(
             if watch and (step % every == 0 or step == steps):
                 history.watched.append((len(history.loss), watch(encoder.eval())))
                 encoder.train()
-            if checkpoint and (step % checkpoint.every == 0 or step == steps):
-                checkpoint.keep(step, trained, settings)
     finally:
         encoder.eval()
     return history

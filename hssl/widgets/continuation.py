@@ -13,11 +13,11 @@ from hssl.calibration import FLOOR
 from hssl.checks import Finite, checked
 from hssl.widgets import observers
 from hssl.widgets.mounting import Widget, decode, module
+from hssl.worlds.contours import Contours
+from hssl.worlds.contours.stimuli import PAIRINGS
 
-LENGTH = 0.9  # of a stroke, in the law's units
-VIEWS = {"strokes": 4.0, "arms": 2.4}  # from the middle of the frame to its edge, in the law's units
-#: Pairings of the four arms; the first makes two crossing lines.
-PAIRINGS = (((0, 2), (1, 3)), ((0, 1), (2, 3)), ((0, 3), (1, 2)))
+LENGTH = 0.9  # of a stroke, in the model's units
+VIEWS = {"strokes": 4.0, "arms": 2.4}  # from the middle of the frame to its edge, in the model's units
 POINTS = {
     "strokes": [[-1.35, -0.55], [-0.45, -0.55], [0.7, 0.0], [1.35, 0.62]],
     "arms": [[1.28, 0.43], [0.43, 1.28], [-1.28, -0.43], [-0.43, -1.28]],
@@ -31,26 +31,23 @@ class Continuation(Widget):
     The critic F sees (dx, dy, cos 2ψ, sin 2ψ, b₁, b₂): where the second stroke's middle lies in the frame of the first,
     which points from its first end to its second, how the second is turned against it, and both contrasts. Its
     logit is log((exp(F + shift) − (1 − rate)) / rate), held above `calibration.FLOOR`; the ideal observer's is the
-    law's log-likelihood ratio. A distance beyond the law's range is taken as the nearest within, for both. Two strokes
-    belong together with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of its two
+    model's log-likelihood ratio. A distance beyond the model's range is taken as the nearest within, for both. Two
+    strokes belong together with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of its two
     logits).
 
     Args:
         critic: `Linear` layers with one kind of activation between (GELU, ReLU or Tanh), from 6 numbers to 1.
-        law: of contours: "kappa_bend" and "kappa_turn" (von Mises concentrations), "shape" and "mean" (of the
-            Gamma law of distance), "smallest" and "largest" distance, and the "correlation" of contrasts.
-        rate: share ρ of pairs of one contour among the critic's positives, in (0, 1].
+        contours: the model of the ideal observer.
+        rate: fraction ρ of pairs of one contour among the critic's positives, in (0, 1].
         shift: what is added to f, nats.
     Raises:
-        ValueError: another kind of network, a law that lacks a number or has one out of range, rate or shift out of
-            range, or more than `SIZE_LIMIT` bytes in all.
+        ValueError: another kind of network, rate or shift out of range, or more than `SIZE_LIMIT` bytes in all.
 
     Python may observe and set `mode` ("strokes" or "arms"), `points` (for either mode four ends [x, y]; an arm points
     away from the middle and has its stroke's length) and `contrasts` of the two strokes. Anything else raises a
     `traitlets.TraitError`.
 
-    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
-    >>> widget = Continuation(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)), law, rate=0.5)
+    >>> widget = Continuation(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)), Contours(), rate=0.5)
     >>> widget.points = widget.points | {"strokes": [[-2, 0], [-1, 0], [0, 0], [1, 0]]}  # one behind the other
     >>> widget.probabilities()["ideal"] > 0.9
     True
@@ -65,18 +62,18 @@ class Continuation(Widget):
     contrasts = traitlets.List(help="of both strokes, in standard deviations").tag(sync=True)
 
     @checked
-    def __init__(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: Finite = 0):
+    def __init__(self, critic: nn.Sequential, contours: Contours, *, rate: float = 1, shift: Finite = 0):
         super().__init__(points=POINTS, contrasts=[0.0, 0.0])
-        self.update(critic, law, rate=rate, shift=shift)
+        self.update(critic, contours, rate=rate, shift=shift)
 
     @checked
-    def update(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: Finite = 0) -> None:
+    def update(self, critic: nn.Sequential, contours: Contours, *, rate: float = 1, shift: Finite = 0) -> None:
         """Show another critic, say one that has just been trained; strokes stay where they are. See the class."""
         if not 0 < rate <= 1:
             raise ValueError(f"rate: wanted 0 < rate ≤ 1, got {rate}")
         data = {"rate": float(rate), "shift": float(shift), "floor": float(np.exp(FLOOR))}
-        data |= observers.read_network(critic) | {"law": observers.complete_law(law)}
-        data |= {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS}
+        data |= observers.read_network(critic) | {"law": observers.settings_of(contours)}
+        data |= {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS.tolist()}
         self._replace_data(data | {"fields": observers.association_fields(data)})
 
     def probabilities(self) -> dict[str, float]:
@@ -86,7 +83,7 @@ class Continuation(Widget):
         crossing lines.
         """
         strokes, arms = self._strokes(), self.mode == "arms"
-        pairs = np.array([pair for pairing in PAIRINGS for pair in pairing] if arms else [(0, 1)])
+        pairs = np.array([pair for pairing in PAIRINGS.tolist() for pair in pairing] if arms else [(0, 1)])
         between = observers.relate(strokes[pairs[:, 0]], strokes[pairs[:, 1]], self.data["law"])
         contrasts = (0.0, 0.0) if arms else self.contrasts
         found = {}

@@ -1,16 +1,18 @@
-"""How likely two strokes continue each other: a small network's answer, and the exact one of a law of contours.
+"""How likely two strokes continue each other: a small network's answer, and the exact one of `Contours`.
 
 The widget computes the same in the page. How the network is trained is left to losses.
 """
 
+from dataclasses import asdict
+
 import numpy as np
-from scipy.special import erf, gammaln, i0e
-from scipy.stats import gamma
+import torch
+from scipy.special import erf
 from torch import nn
 
 from hssl.widgets.mounting import as_numbers, decode, encode
+from hssl.worlds.contours import Contours, Relations
 
-LAW = ("kappa_bend", "kappa_turn", "shape", "mean", "smallest", "largest", "correlation")
 FIELD = 64  # places along each side of the association field
 ACTIVATIONS = {  # by the name of torch's module, in small letters
     "gelu": lambda x: x / 2 * (1 + erf(x / np.sqrt(2))),
@@ -49,44 +51,31 @@ def read_network(critic: nn.Sequential) -> dict:
     return {"layers": layers, "activation": kinds.pop()}
 
 
-def complete_law(law: dict[str, float]) -> dict[str, float]:
-    """The numbers of a law of contours, checked, with the sum of all that does not depend on the strokes.
+def settings_of(contours: Contours) -> dict[str, float]:
+    """The numbers of a model of contours, with the sum of all in its ratio that does not depend on the strokes.
 
-    Raises:
-        ValueError: a number is missing, unknown or out of range.
-
-    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
-    >>> set(complete_law(law)) - set(law)
+    >>> set(settings_of(Contours())) - set(asdict(Contours()))
     {'constant'}
     """
-    if set(law) != set(LAW):
-        raise ValueError(f"law: wanted {', '.join(LAW)}, got {', '.join(law)}")
-    law = {name: float(law[name]) for name in LAW}
-    if not (all(0 < law[name] < np.inf for name in LAW[:-1]) and abs(law["correlation"]) < 1):
-        raise ValueError(f"law: wanted numbers > 0, and a correlation between -1 and 1, got {law}")
-    near, far, shape, scale = law["smallest"], law["largest"], law["shape"], law["mean"] / law["shape"]
-    if near >= far:
-        raise ValueError(f"law: wanted smallest < largest, got {near} and {far}")
-    kept = np.diff(gamma.cdf([near, far], shape, scale=scale))[0]
-    distance = np.log((far**2 - near**2) / 2) - shape * np.log(scale) - gammaln(shape) - np.log(kept)
-    angles = sum(np.log(i0e(law[name])) + law[name] for name in ("kappa_bend", "kappa_turn"))
-    contrasts = np.log(1 - law["correlation"] ** 2) / 2
-    return law | {"constant": float(distance - angles - contrasts)}
+    settings = {name: float(value) for name, value in asdict(contours).items()}
+    ratio = ideal_logits(settings, *np.array([[1.0], [0.0], [0.0]]))[0]
+    peaks = _log_cosh(contours.kappa_bend) + _log_cosh(contours.kappa_turn)
+    return settings | {"constant": float(ratio + contours.shape / contours.mean - peaks)}
 
 
-def relate(first: np.ndarray, second: np.ndarray, law: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def relate(first: np.ndarray, second: np.ndarray, settings: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distance, azimuth φ and turn ψ of the second of two strokes in the frame of the first, shape (n,) each.
 
     Args:
         first, second: shape (n, 3): x and y of the middle, and the direction in radians.
-        law: the distance is taken as the nearest one between its "smallest" and its "largest".
+        settings: the distance is taken as the nearest one between its "smallest" and its "largest".
 
     >>> first, second = np.array([[0.0, 0.0, 0.0]]), np.array([[0.0, 9.0, 1.0]])
     >>> [value.round(2).tolist() for value in relate(first, second, {"smallest": 0.5, "largest": 5.0})]
     [[5.0], [1.57], [1.0]]
     """
     x, y, turn = (second - first).T
-    return np.clip(np.hypot(x, y), law["smallest"], law["largest"]), np.arctan2(y, x) - first[:, 2], turn
+    return np.clip(np.hypot(x, y), settings["smallest"], settings["largest"]), np.arctan2(y, x) - first[:, 2], turn
 
 
 def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
@@ -106,27 +95,25 @@ def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) ->
     return np.log(np.maximum(ratio, data["floor"]))
 
 
-def ideal_logits(law: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
-    """The same by the law's log-likelihood ratio, against strokes at uniform positions and orientations.
+def ideal_logits(settings: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
+    """The same by the log-likelihood ratio of `Contours`, against strokes at uniform positions and orientations.
 
-    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
-    >>> ahead, beside = ideal_logits(complete_law(law), np.ones(2), np.array([0, np.pi / 2]), np.array([0, np.pi]))
+    >>> ahead, beside = ideal_logits(settings_of(Contours()), np.ones(2), np.array([0, np.pi / 2]), np.array([0, np.pi]))
     >>> bool(ahead > 0 > beside)
     True
     """
-    r, (first, second) = law["correlation"], contrasts
-    far = (law["shape"] - 2) * np.log(distance) - distance * law["shape"] / law["mean"]
-    bend = _log_cosh(law["kappa_bend"] * np.cos(azimuth)) + _log_cosh(law["kappa_turn"] * np.cos(turn - 2 * azimuth))
-    light = (2 * r * first * second - r**2 * (first**2 + second**2)) / (2 * (1 - r**2))
-    return far + bend + light + law["constant"]
+    model = Contours(**{name: settings[name] for name in Contours.__dataclass_fields__})
+    fields = np.broadcast_arrays(distance, azimuth, turn, *contrasts)
+    return model.log_likelihood_ratio(
+        Relations(*(torch.tensor(field, dtype=torch.float64) for field in fields))
+    ).numpy()
 
 
 def both_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> dict[str, np.ndarray]:
     """The "learned" and the "ideal" ones, shape (n,) each.
 
-    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
     >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
-    >>> data |= {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": complete_law(law)}
+    >>> data |= {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": settings_of(Contours())}
     >>> {name: logits.shape for name, logits in both_logits(data, *np.ones((3, 7))).items()}
     {'learned': (7,), 'ideal': (7,)}
     """
@@ -139,9 +126,8 @@ def association_fields(data: dict) -> dict[str, str]:
 
     At each place it is turned as a circle through both would have it (ψ = 2φ). Rows go from the lowest y up.
 
-    >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
     >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
-    >>> fields = association_fields(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": complete_law(law)})
+    >>> fields = association_fields(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": settings_of(Contours())})
     >>> decode(fields["ideal"], "u1").shape == (FIELD**2,)
     True
     """

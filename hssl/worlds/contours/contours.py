@@ -1,6 +1,6 @@
 """Pairs of edge elements, on one contour or in the background, and how much likelier the first is: exactly.
 
-Drawing elements, and arranging them into figures, is left to `figures`. Taught in: continuation, "The world".
+Drawing elements, and arranging them into figures, is left to `stimuli`. Taught in: continuation, "The world".
 """
 
 import math
@@ -28,7 +28,7 @@ class Relations(NamedTuple):
     Elements have no front and back, so that turning either by π changes nothing. Angles run from x towards y.
 
     >>> straight_ahead = Relations(torch.tensor(1.6), *torch.zeros(4))
-    >>> law.log_likelihood_ratio(straight_ahead).item() > 3
+    >>> Contours().log_likelihood_ratio(straight_ahead).item() > 3
     True
     """
 
@@ -96,7 +96,7 @@ class Contours:
         Raises:
             ArgumentError: n < 1.
         """
-        seen = self.sample_pairs(n, True, generator)
+        seen = self.relations(n, True, generator)
         x, y, turned = torch.rand(3, n, generator=generator, device=generator.device)
         position, orientation = FIELD * (torch.stack([x, y], 1) - 0.5), math.pi * turned
         heading = orientation + seen.azimuth
@@ -106,8 +106,8 @@ class Contours:
         return Pairs(first, _describe(other, orientation + seen.turn, seen.contrast_2), truth)
 
     @checked
-    def sample_pairs(self, n: Count, same: Fraction | Bool[Tensor, " n"], generator: torch.Generator) -> Relations:
-        """Draw n pairs, fields of shape (n,), float32.
+    def relations(self, n: Count, same: Fraction | Bool[Tensor, " n"], generator: torch.Generator) -> Relations:
+        """Draw n pairs as the first element sees the second, on one contour or in the background; shape (n,), float32.
 
         Args:
             same: whether the two are on one contour: for all pairs, with that probability in each pair, or as
@@ -115,7 +115,7 @@ class Contours:
         Raises:
             ArgumentError: n < 1, a probability outside [0, 1], or booleans of another shape.
 
-        >>> law.sample_pairs(3, 0.5, g).distance.shape
+        >>> Contours().relations(3, 0.5, g).distance.shape
         torch.Size([3])
         """
         device = generator.device
@@ -142,7 +142,7 @@ class Contours:
                 what the second contrast adds. Each quantity rises with its deviate.
             forwards: whether φ = β, and not β + π; shape (n,), bool.
 
-        >>> law.on_contour(torch.zeros(5, 1), torch.tensor([True])).azimuth.abs().item() < 1e-6
+        >>> Contours().on_contour(torch.zeros(5, 1), torch.tensor([True])).azimuth.abs().item() < 1e-6
         True
         """
         distances, bends, turns = _tables(self, normal.device)
@@ -168,8 +168,8 @@ class Contours:
             ArgumentError: a field is no floating-point tensor, or of another shape than the others.
             ValueError: fields are empty, a value is not finite, or a distance ≤ 0.
 
-        >>> aligned = law.relate(torch.tensor([[0.0, 0, 1, 0, 1]]), torch.tensor([[1.6, 0, 1, 0, 1]]))
-        >>> {name: cue.item() > 0 for name, cue in law.cues(aligned).items()}
+        >>> aligned = Contours().relate(torch.tensor([[0.0, 0, 1, 0, 1]]), torch.tensor([[1.6, 0, 1, 0, 1]]))
+        >>> {name: cue.item() > 0 for name, cue in Contours().cues(aligned).items()}
         {'proximity': True, 'azimuth': True, 'cocircular': True, 'luminance': True}
         """
         check_relations(*pairs)
@@ -191,7 +191,8 @@ class Contours:
 
         Shape, precision and errors are those of `cues`.
 
-        >>> [law.log_likelihood_ratio(law.sample_pairs(1000, same, g)).mean().item() > 0 for same in (True, False)]
+        >>> world = Contours()
+        >>> [world.log_likelihood_ratio(world.relations(1000, same, g)).mean().item() > 0 for same in (True, False)]
         [True, False]
         """
         proximity, azimuth, cocircular, luminance = self.cues(pairs).values()
@@ -203,7 +204,7 @@ class Contours:
 
         Distances below the smallest are set to it.
 
-        >>> beside = law.relate(torch.tensor([[0.0, 0, 1, 0, 0]]), torch.tensor([[0.0, 2, -1, 0, 0]]))
+        >>> beside = Contours().relate(torch.tensor([[0.0, 0, 1, 0, 0]]), torch.tensor([[0.0, 2, -1, 0, 0]]))
         >>> [round(field.item(), 3) for field in beside[:3]]  # two away, at a right angle, and turned by another
         [2.0, 1.571, 1.571]
         """
@@ -213,7 +214,7 @@ class Contours:
     @checked
     def between(
         self,
-        places: Float[Tensor, "m 2"],
+        positions: Float[Tensor, "m 2"],
         orientations: Float[Tensor, " m"],
         contrasts: Float[Tensor, " m"] | None = None,
     ) -> Relations:
@@ -223,30 +224,31 @@ class Contours:
         distance, no azimuth and no turn; it is finite and means nothing.
 
         Args:
-            places: shape (m, 2), x and y in units of the model.
+            positions: shape (m, 2), x and y in units of the model.
             orientations: shape (m,), in radians, from x towards y; any value.
             contrasts: shape (m,); None means 0, the mean, for all.
         Raises:
             ArgumentError: an argument of another shape or dtype.
             ValueError: no element at all, or a value that is not finite.
 
-        >>> law.between(torch.randn(7, 2, generator=g), torch.zeros(7)).distance.shape
+        >>> Contours().between(torch.randn(7, 2, generator=g), torch.zeros(7)).distance.shape
         torch.Size([7, 7])
         """
         contrasts = torch.zeros_like(orientations) if contrasts is None else contrasts
-        finite(places=places, orientations=orientations, contrasts=contrasts)
-        if not len(places):
-            raise ValueError("places: wanted at least one element, got none")
-        itself = torch.eye(len(places), dtype=torch.bool, device=places.device)
-        alike = contrasts.expand(len(places), -1)
-        seen = self._relate(places[None] - places[:, None], orientations[:, None], orientations[None], alike.T, alike)
+        finite(positions=positions, orientations=orientations, contrasts=contrasts)
+        if not len(positions):
+            raise ValueError("positions: wanted at least one element, got none")
+        itself = torch.eye(len(positions), dtype=torch.bool, device=positions.device)
+        alike = contrasts.expand(len(positions), -1)
+        displacement = positions[None] - positions[:, None]
+        seen = self._relate(displacement, orientations[:, None], orientations[None], alike.T, alike)
         return seen._replace(azimuth=seen.azimuth.masked_fill(itself, 0.0))
 
-    def _relate(self, way: Tensor, first: Tensor, second: Tensor, contrast_1: Tensor, contrast_2: Tensor) -> Relations:
-        """By the way from the one to the other, shape (…, 2), the orientations and the contrasts of both."""
+    def _relate(self, displacement: Tensor, first: Tensor, second: Tensor, contrast_1: Tensor, contrast_2: Tensor):
+        """By the displacement of the second from the first, shape (…, 2), the orientations and the contrasts of both."""
         return Relations(
-            torch.hypot(way[..., 0], way[..., 1]).clamp_min(self.smallest),
-            wrap(torch.atan2(way[..., 1], way[..., 0]) - first, -math.pi, math.pi),
+            torch.hypot(*displacement.unbind(-1)).clamp_min(self.smallest),
+            wrap(torch.atan2(displacement[..., 1], displacement[..., 0]) - first, -math.pi, math.pi),
             wrap(second - first, 0.0, math.pi),
             contrast_1,
             contrast_2,
@@ -262,7 +264,7 @@ def _describe(position: Tensor, orientation: Tensor, contrast: Tensor) -> Tensor
 def swapped(pairs: Relations) -> Relations:
     """The same pairs, the first as seen from the second; its azimuth is known up to π, as no element has a front.
 
-    >>> pairs = law.sample_pairs(5, True, g)
+    >>> pairs = Contours().relations(5, True, g)
     >>> torch.equal(swapped(pairs).contrast_1, pairs.contrast_2)
     True
     """
@@ -276,7 +278,7 @@ def features(pairs: Relations) -> Tensor:
 
     Errors are those of `cues`.
 
-    >>> features(law.sample_pairs(5, True, g)).shape
+    >>> features(Contours().relations(5, True, g)).shape
     torch.Size([5, 6])
     """
     check_relations(*pairs)
@@ -285,11 +287,11 @@ def features(pairs: Relations) -> Tensor:
 
 
 @cache
-def _tables(law: Contours, device: torch.device) -> list[Tensor]:
+def _tables(model: Contours, device: torch.device) -> list[Tensor]:
     """Distance, bend and turn ω, each as a rising function of a standard normal deviate."""
-    d, angle = (np.linspace(*ends, 2**16 + 1) for ends in ((law.smallest, law.largest), (-math.pi, math.pi)))
-    logs = [(d, (law.shape - 1) * np.log(d) - law.shape / law.mean * d)]
-    logs += [(angle, kappa * np.cos(angle)) for kappa in (law.kappa_bend, law.kappa_turn)]
+    d, angle = (np.linspace(*ends, 2**16 + 1) for ends in ((model.smallest, model.largest), (-math.pi, math.pi)))
+    logs = [(d, (model.shape - 1) * np.log(d) - model.shape / model.mean * d)]
+    logs += [(angle, kappa * np.cos(angle)) for kappa in (model.kappa_bend, model.kappa_turn)]
     chance = torch.special.ndtr(torch.linspace(-LARGEST_DEVIATE, LARGEST_DEVIATE, ENTRIES + 1, dtype=torch.float64))
     tables = []
     for at, log_density in logs:
@@ -338,8 +340,3 @@ def check_relations(distance: Field, azimuth: Field, turn: Field, contrast_1: Fi
     finite(distance=distance, azimuth=azimuth, turn=turn, contrast_1=contrast_1, contrast_2=contrast_2)
     if not (distance > 0).all():
         raise ValueError(f"distance: wanted distances > 0, got {distance.min().item()}")
-
-
-#: The model that the book uses, and its pairs.
-law = Contours()
-sample_pairs = law.sample_pairs

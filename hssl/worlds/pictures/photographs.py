@@ -1,7 +1,7 @@
 """Real photographs, the edges in them, and neighbouring windows of them as a world.
 
-Their authors and licences are in photographs/ATTRIBUTION.json beside this file, and in scikit-learn's own note.
-Other pairs of patches are left to `patches` and `pairing`; contours whose law is known, to `contours`.
+Their authors and licences are in data/photographs/ beside this file, and in scikit-learn's own note. Other pairs of
+patches are left to `patches` and `pairing`; contours whose distribution is known, to `contours`.
 """
 
 import json
@@ -32,31 +32,31 @@ LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 class EdgeElements(NamedTuple):
     """Short pieces of edges; rows belong together.
 
-    >>> edge_elements(grey(load("china", 64)), 1.0, 9, g).places.shape
+    >>> edge_elements(grey(load("china", 64)), 1.0, 9, g).positions.shape
     torch.Size([9, 2])
     """
 
-    places: Tensor  #: shape (m, 2), x and y, pixels from the upper left corner, between pixels
+    positions: Tensor  #: shape (m, 2), x and y, pixels from the upper left corner, between pixels
     orientations: Tensor  #: shape (m,), radians in [0, π), of the edge: 0 is level, and y points downwards
     contrasts: Tensor  #: shape (m,): height of the step; positive where it is brighter towards (−sin, cos)
 
 
 class Photographs:
-    """Photographs as a world: a pair is two windows side by side or one above the other, shape (n, 3, edge, edge).
+    """Photographs as a world: a pair is two windows side by side or one above the other, shape (n, 3, window, window).
 
     Photograph, direction, which of the two is the first and where they lie, to a pixel, are drawn uniformly.
     Truth: "photograph", in the order of `names`.
 
     Args:
         names: of photographs; None means all of them.
-        edge: of a window, pixels.
-        size: longest edge of the photographs, pixels; None means as they are stored, of several sizes.
-        views: of both members, as in `images.Images`; none unless you say otherwise.
+        window: side length of a window, pixels.
+        size: longest side of the photographs, pixels; None means as they are stored, of several sizes.
+        views: of both members, as in `Images`; none unless you say otherwise.
     Raises:
-        ValueError: an unknown name, none at all, size out of range, or an edge of which no two fit side by side.
+        ValueError: an unknown name, none at all, size out of range, or windows of which no two fit side by side.
     Taught in: patch_pairs, "Photographs".
 
-    >>> world = Photographs(["china", "flower"], edge=8, size=64)
+    >>> world = Photographs(["china", "flower"], window=8, size=64)
     >>> pairs = world.sample(20, g)
     >>> pairs.first.shape, pairs.truth["photograph"].unique()
     (torch.Size([20, 3, 8, 8]), tensor([0, 1]))
@@ -67,17 +67,17 @@ class Photographs:
         self,
         names: list[str] | tuple[str, ...] | None = None,
         *,
-        edge: Count = 16,
+        window: Count = 16,
         size: int | None = 320,
         views: View | None = None,
     ):
-        self.names, self.edge, self.views = _all_names() if names is None else list(names), edge, views
+        self.names, self.window, self.views = _all_names() if names is None else list(names), window, views
         if not self.names:
             raise ValueError("names: wanted at least one photograph")
         photographs = [load(name, size) for name in self.names]
         self.sizes = torch.tensor([of.shape[1:] for of in photographs])  # (photographs, 2), height and width
-        if 2 * edge > self.sizes.min():
-            raise ValueError(f"edge: wanted at most {self.sizes.min() // 2}, half the shortest edge, got {edge}")
+        if 2 * window > self.sizes.min():
+            raise ValueError(f"window: wanted at most {self.sizes.min() // 2}, half the shortest side, got {window}")
         height, width = self.sizes.amax(0).tolist()
         self.images = torch.stack(
             [torch.nn.functional.pad(of, (0, width - of.shape[2], 0, height - of.shape[1])) for of in photographs]
@@ -91,10 +91,10 @@ class Photographs:
             return torch.randint(count, (n,), generator=generator, device=generator.device).cpu()
 
         rows, down, swapped = draw(len(self.names)), draw(2), draw(2).bool()
-        step = self.edge * torch.stack([down, 1 - down], 1)  # from the upper or left window to the other, (n, 2)
-        room = self.sizes[rows] - self.edge - step + 1
+        step = self.window * torch.stack([down, 1 - down], 1)  # from the upper or left window to the other, (n, 2)
+        room = self.sizes[rows] - self.window - step + 1
         corner = (torch.rand(n, 2, generator=generator, device=generator.device).cpu() * room).long()
-        one, other = (cut(self.images, rows, at, self.edge) for at in (corner, corner + step))
+        one, other = (cut(self.images, rows, at, self.window) for at in (corner, corner + step))
         first, second = (torch.where(swapped[:, None, None, None], b, a) for a, b in ((one, other), (other, one)))
         return Pairs(first, second, {"photograph": rows}).viewed(self.views, generator)
 
@@ -116,7 +116,7 @@ def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
     """A photograph, shape (3, h, w), float32 in [0, 1].
 
     Args:
-        size: longest edge in pixels, 16 up to what is stored; None means as it is stored.
+        size: longest side in pixels, 16 up to what is stored; None means as it is stored.
     Raises:
         ValueError: an unknown name, or size out of range.
 
@@ -133,8 +133,8 @@ def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
         longest = max(photograph.size)
         if not 16 <= size <= longest:
             raise ValueError(f"size: wanted 16 to {longest} pixels, got {size}")
-        edges = [max(1, round(edge * size / longest)) for edge in photograph.size]
-        photograph = photograph.resize(edges, Image.Resampling.LANCZOS)
+        sides = [max(1, round(side * size / longest)) for side in photograph.size]
+        photograph = photograph.resize(sides, Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(photograph, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
 
 
@@ -165,7 +165,7 @@ def attribution(name: str) -> str:
 def edge_elements(
     image: Float[Tensor, "1 h w"], sigma: Positive, count: Count, generator: torch.Generator, *, least: Positive = 0.05
 ) -> EdgeElements:
-    """Where the edges of a picture run, as single elements that lie apart.
+    """Where the edges of an image run, as single elements that lie apart.
 
     The gradient is taken with derivatives of a Gaussian. An edge is where it is steepest along its own direction,
     found to a fraction of a pixel. Neighbours along an edge would count it many times over: so elements are taken in
@@ -184,7 +184,7 @@ def edge_elements(
     >>> image = torch.zeros(1, 40, 40)
     >>> image[..., 20:] = 1  # an edge that runs down, brighter towards (−1, 0)
     >>> found = edge_elements(image, 1.0, 50, g)
-    >>> found.places[:, 0].unique(), found.orientations.mul(2 / torch.pi).unique(), found.contrasts.sign().unique()
+    >>> found.positions[:, 0].unique(), found.orientations.mul(2 / torch.pi).unique(), found.contrasts.sign().unique()
     (tensor([20.]), tensor([1.]), tensor([-1.]))
     """
     rim = math.ceil(3 * sigma)
@@ -193,20 +193,20 @@ def edge_elements(
     if not 0.5 <= sigma <= 20:
         raise ValueError(f"sigma: wanted 0.5 to 20 pixels, got {sigma}")
     if min(image.shape[1:]) <= 2 * rim:
-        raise ValueError(f"image: wanted edges of more than {2 * rim} pixels for that sigma")
+        raise ValueError(f"image: wanted sides of more than {2 * rim} pixels for that sigma")
     pixels = image[0].double().cpu().numpy()
     orders: tuple[Any, ...] = ((1, 0), (0, 1))  # of the derivatives, along y and x
     dy, dx = (gaussian_filter(pixels, sigma, order=order) for order in orders)
     steep = np.hypot(dx, dy) * sigma * math.sqrt(2 * math.pi)  # height of an ideal step
-    places, steepest = _ridge(steep, dx, dy, rim)
+    positions, steepest = _ridge(steep, dx, dy, rim)
     kept = (steepest >= least).nonzero()[0]
     order = kept[torch.randperm(len(kept), generator=generator, device=generator.device).cpu()]
-    chosen = _apart(places, order, 2 * sigma, count)
-    places, steepest = places[chosen], steepest[chosen]
-    gx, gy = (map_coordinates(slope, places.T[::-1], order=1) for slope in (dx, dy))
+    chosen = _apart(positions, order, 2 * sigma, count)
+    positions, steepest = positions[chosen], steepest[chosen]
+    gx, gy = (map_coordinates(slope, positions.T[::-1], order=1) for slope in (dx, dy))
     course = np.arctan2(-gx, gy)  # with the brighter side towards (−sin, cos)
     contrasts = np.where((course >= 0) & (course < math.pi), steepest, -steepest)
-    found = (places + 0.5, course % math.pi, contrasts)
+    found = (positions + 0.5, course % math.pi, contrasts)
     return EdgeElements(*(torch.from_numpy(values).to(image) for values in found))
 
 
@@ -221,24 +221,24 @@ def _ridge(steep: np.ndarray, dx: np.ndarray, dy: np.ndarray, rim: int) -> tuple
     top = (here > before) & (here >= after) & (here > 1e-9)
     ux, uy, here, before, after = (values[top] for values in (ux, uy, here, before, after))
     shift = (before - after) / (2 * (before - 2 * here + after))  # vertex of the parabola through the three
-    places = np.stack([x[top] + shift * ux, y[top] + shift * uy], 1)
-    return places, here - (before - after) * shift / 4
+    positions = np.stack([x[top] + shift * ux, y[top] + shift * uy], 1)
+    return positions, here - (before - after) * shift / 4
 
 
-def _apart(places: np.ndarray, order: np.ndarray, distance: float, count: int) -> list[int]:
+def _apart(positions: np.ndarray, order: np.ndarray, distance: float, count: int) -> list[int]:
     """Indices in this order, each left out that lies within the distance of an earlier one, at most so many."""
-    tree, taken, chosen = KDTree(places), np.zeros(len(places), bool), []
+    tree, taken, chosen = KDTree(positions), np.zeros(len(positions), bool), []
     for index in order:
         if not taken[index]:
             chosen.append(index)
-            taken[tree.query_ball_point(places[index], distance)] = True
+            taken[tree.query_ball_point(positions[index], distance)] = True
             if len(chosen) == count:
                 break
     return chosen
 
 
 def _folder():
-    return files("hssl.worlds") / "photographs"
+    return files("hssl.worlds.pictures") / "data" / "photographs"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""hssl.worlds.strokes: path data, areas in closed form, and bad input."""
+"""hssl.worlds.icons.rasteriser: path data, areas in closed form, and bad input."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.interpolate import BPoly
 
-from hssl.worlds.strokes import BOX, distance_to, fill, polylines, resample, stroke
+from hssl.worlds.icons.rasteriser import BOX, distance_to, fill, polylines, resample, stroke
 
 PIXEL = BOX / 64
 

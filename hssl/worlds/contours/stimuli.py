@@ -1,4 +1,4 @@
-"""Edge elements, as images of bars and as the figures of perceptual grouping.
+"""Drawn stimuli: edge elements as images of bars, and as the figures of perceptual grouping.
 
 How likely two elements are to lie on one contour is left to `contours`, whose units of distance these are.
 """
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, normalize
 
 from hssl.checks import Count, Finite, NonNegative, Positive, checked, finite
+from hssl.patches import pixel_grid
 
 #: The three ways to pair four arms, shape (3, 2, 2): as two lines that cross, or as two bends that meet.
 PAIRINGS = torch.tensor([[[0, 2], [1, 3]], [[0, 1], [2, 3]], [[0, 3], [1, 2]]])
@@ -26,7 +27,7 @@ class Elements(NamedTuple):
     tensor([-1])
     """
 
-    places: Tensor  #: shape (m, 2), x and y in units of the model, y downwards
+    positions: Tensor  #: shape (m, 2), x and y in units of the model, y downwards
     orientations: Tensor  #: shape (m,), in radians, from x towards y, in [0, π)
     groups: Tensor  #: shape (m,), int64: which contour, from 0, or BACKGROUND
 
@@ -51,7 +52,7 @@ def four_arms(angle: Finite, reach: Positive = 0.9) -> Elements:
 def ring(n: Count, radius: Positive) -> Elements:
     """n ≥ 3 elements on a circle, equally spaced, each a tangent.
 
-    >>> ring(8, 2.0).places.norm(dim=1).round().unique()
+    >>> ring(8, 2.0).positions.norm(dim=1).round().unique()
     tensor([2.])
     """
     if n < 3:
@@ -66,26 +67,26 @@ def box(across: Count, down: Count, spacing: Positive = 1.6) -> Elements:
 
     Those on one side are `spacing` apart; each corner is an empty half of that away from its two neighbours.
 
-    >>> len(box(3, 2).places)
+    >>> len(box(3, 2).positions)
     10
     """
     x, y = torch.arange(across) - (across - 1) / 2, torch.arange(down) - (down - 1) / 2
     top = torch.stack([x, torch.full((across,), -down / 2)], 1)
     right = torch.stack([torch.full((down,), across / 2), y], 1)
-    places = spacing * torch.cat([top, right, -top, -right])
+    positions = spacing * torch.cat([top, right, -top, -right])
     orientations = torch.tensor([0.0, math.pi / 2] * 2).repeat_interleave(torch.tensor([across, down] * 2))
-    return Elements(places, orientations, torch.zeros(len(places), dtype=torch.long))
+    return Elements(positions, orientations, torch.zeros(len(positions), dtype=torch.long))
 
 
 @checked
 def scrambled(elements: Elements, generator: torch.Generator) -> Elements:
     """The same positions, and groups, with random orientations.
 
-    >>> torch.equal(scrambled(box(3, 2), g).places, box(3, 2).places)
+    >>> torch.equal(scrambled(box(3, 2), g).positions, box(3, 2).positions)
     True
     """
-    draws = torch.rand(len(elements.places), generator=generator, device=generator.device)
-    return elements._replace(orientations=(math.pi * draws).to(elements.places))
+    draws = torch.rand(len(elements.positions), generator=generator, device=generator.device)
+    return elements._replace(orientations=(math.pi * draws).to(elements.positions))
 
 
 @checked
@@ -120,28 +121,25 @@ def snake(
     device = generator.device
     draws = torch.rand(grid**2, 3, generator=generator, device=device)
     cells = torch.cartesian_prod(*[torch.arange(grid, device=device) - (grid - 1) / 2] * 2)
-    places = spacing * (cells + jitter * (2 * draws[:, :2] - 1))
-    path = _find_path(places, cells, n, sharpest, generator)
+    positions = spacing * (cells + jitter * (2 * draws[:, :2] - 1))
+    path = _find_path(positions, cells, n, sharpest, generator)
     groups = torch.full((grid**2,), BACKGROUND, device=device)
     groups[path] = 0
     order = torch.cat([path, (groups == BACKGROUND).nonzero()[:, 0]])
     orientations = math.pi * draws[:, 2]
-    orientations[path] = _along(places[path])
-    return Elements(places[order], orientations[order], groups[order])
+    orientations[path] = _along(positions[path])
+    return Elements(positions[order], orientations[order], groups[order])
 
 
 @checked
-def as_segments(elements: Elements, *, length: Positive = 0.8, unit: Positive = 1.0) -> Tensor:
-    """Elements as strokes, shape (m, 4): x and y of either end.
-
-    Args:
-        length: of a stroke, in units of the model, > 0. unit: of the model, in that of the ends, > 0.
+def as_segments(elements: Elements, *, length: Positive = 0.8) -> Tensor:
+    """Elements as strokes of that length, shape (m, 4): x and y of either end, all in units of the model.
 
     >>> as_segments(ring(8, 2.0)).shape
     torch.Size([8, 4])
     """
     half = length / 2 * _unit(elements.orientations)
-    return unit * torch.cat([elements.places - half, elements.places + half], 1)
+    return torch.cat([elements.positions - half, elements.positions + half], 1)
 
 
 @checked
@@ -168,21 +166,20 @@ def draw_bars(orientations: Float[Tensor, " n"], contrasts: Float[Tensor, " n"],
     n = len(orientations)
     if not n or not 4 <= size <= 64:
         raise ValueError(f"orientations, size: wanted a bar or more, and 4 to 64 pixels; got {n}, {size}")
-    at = ((torch.arange(size) + 0.5) / size - 0.5).to(orientations)
-    y, x = (axis.flatten() for axis in torch.meshgrid(at, at, indexing="ij"))
+    x, y = ((axis - 0.5).to(orientations).flatten() for axis in pixel_grid(size))
     across, window = 1 / (2 * 0.09**2), 1 / (2 * 0.29**2)
     of_pixels = [across * (x * x - y * y) / 2, across * x * y, 1 + 0 * x, -(across / 2 + window) * (x * x + y * y)]
     of_bars = [(2 * orientations).cos(), (2 * orientations).sin(), logsigmoid(contrasts), 1 + 0 * contrasts]
     return (torch.stack(of_bars, 1) @ torch.stack(of_pixels)).exp_().view(-1, 1, size, size)
 
 
-def _find_path(places: Tensor, cells: Tensor, n: int, sharpest: float, generator: torch.Generator) -> Tensor:
+def _find_path(positions: Tensor, cells: Tensor, n: int, sharpest: float, generator: torch.Generator) -> Tensor:
     """Indices of n neighbours in a row, none twice, with no turn above `sharpest`; shape (n,)."""
-    links = places[None] - places[:, None]  # (m, m, 2)
+    links = positions[None] - positions[:, None]  # (m, m, 2)
     near = (cells[None] - cells[:, None]).abs().amax(-1) == 1
     heading = torch.atan2(links[..., 1], links[..., 0])
     for _ in range(ATTEMPTS):
-        path = [int(torch.randint(len(places), (), generator=generator, device=places.device))]
+        path = [int(torch.randint(len(positions), (), generator=generator, device=positions.device))]
         while len(path) < n:
             free = near[path[-1]].clone()
             free[path] = False
@@ -193,13 +190,13 @@ def _find_path(places: Tensor, cells: Tensor, n: int, sharpest: float, generator
                 break
             path.append(int(torch.multinomial(free.float(), 1, generator=generator)))
         if len(path) == n:
-            return torch.tensor(path, device=places.device)
+            return torch.tensor(path, device=positions.device)
     raise ValueError(f"n, grid, sharpest: no path of {n} elements was found in {ATTEMPTS} attempts")
 
 
-def _along(places: Tensor) -> Tensor:
+def _along(positions: Tensor) -> Tensor:
     """Orientations along a path, shape (n,): half way between its two links; at the ends as on a circle."""
-    links = normalize(places.diff(dim=0), dim=1)
+    links = normalize(positions.diff(dim=0), dim=1)
     inner = links[1:] + links[:-1]
     inner = torch.atan2(inner[:, 1], inner[:, 0])
     first, last = torch.atan2(links[[0, -1], 1], links[[0, -1], 0])

@@ -1,6 +1,6 @@
 """Images of any kind as a world, the reader's own too: a pair is two views of one image. Which windows show anything.
 
-Images that come with the book are in `labelled` and `photos`; what an encoder makes of pairs is left to `training`.
+Images that come with the book are in `labelled` and `photographs`; what an encoder makes of pairs is left to `training`.
 """
 
 import math
@@ -36,15 +36,16 @@ class Images:
 
     @checked
     def __init__(self, images: Float[Tensor, "n c h w"], views: View, truth: dict[str, Tensor] | None = None):
-        self.pairs, self.views = Pairs(images, images, truth or {}), views
+        self.images, self.views, self.truth = images, views, Pairs(images, images, truth or {}).truth
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.images)
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
         """n pairs of views."""
-        return self.pairs[draw_rows(n, len(self), generator)].viewed(self.views, generator)
+        rows = draw_rows(n, len(self), generator)
+        return Pairs(self.images, self.images, self.truth)[rows].viewed(self.views, generator)
 
 
 @checked
@@ -73,7 +74,7 @@ def affine(
 
     most = [math.radians(rotation), scale, scale, shear, *[shift * 2 / images.shape[-1]] * 2]
     draws = 2 * torch.rand(6, len(images), generator=generator, device=generator.device) - 1
-    t, a, b, h, u, v = (way * draw for way, draw in zip(most, draws, strict=True))
+    t, a, b, h, u, v = (bound * draw for bound, draw in zip(most, draws, strict=True))
     a, b = 1 + a, 1 + b
     rows = [torch.stack(row, 1) for row in ((a * t.cos(), -b * t.sin() + h, u), (a * t.sin(), b * t.cos(), v))]
     field = torch.nn.functional.affine_grid(torch.stack(rows, 1).to(images), list(images.shape), align_corners=False)
@@ -86,7 +87,7 @@ def inked(
 ) -> Bool[Tensor, "n rows cols"]:
     """Which windows of images show anything: in some channel their values deviate, by more than `least`.
 
-    A window of one colour has nothing in it, whether that is the colour of the ground or not.
+    A window of one colour has nothing in it, whether that is the colour of the background or not.
 
     Args:
         size, stride: of the windows, as in `patches.grid`.

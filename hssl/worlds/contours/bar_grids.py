@@ -1,7 +1,7 @@
-"""Images of 4 × 4 patches whose bars depend on one scene, and tints that neighbours share whatever the scene.
+"""Images of 4 × 4 patches whose bars depend on one scene, and tints that neighbours share: a shortcut.
 
-Which patches are a pair, and of what level, is left to `patches` and `pairing`; `BarGrids` pairs those of one cell.
-Taught in: joint_incremental, "The phase diagram".
+Which patches of an image are a pair, and of what level, is left to `patches` and `pairing`; `BarGrids` pairs those of
+one cell. Taught in: joint_incremental, "The phase diagram".
 """
 
 import math
@@ -11,27 +11,27 @@ import torch
 from torch import Tensor
 
 from hssl import patches
-from hssl.checks import Count, NonNegative, Positive, checked
+from hssl.checks import Count, NonNegative, checked
 from hssl.pairs import Pairs
-from hssl.worlds.contours import wrap
+from hssl.worlds.contours.contours import wrap
 
 GRID, PATCH = 4, 8  # patches along an image, pixels along a patch
-Scope = Literal["patch", "cell", "picture"]
-SIDES: dict[Scope, int] = {"patch": 4, "cell": 2, "picture": 1}  # how many of each lie along an image
+Scope = Literal["patch", "cell", "image"]
+SIDES: dict[Scope, int] = {"patch": 4, "cell": 2, "image": 1}  # how many of each lie along an image
 BASES = 4  # base orientations, π / 4 apart; with the sign of the curvature they make eight scenes
 CURVATURE = 0.5  # radians, by which orientation changes over a unit of position
-WIDTH, SHIFT = 0.22, 0.3  # standard deviations of a bar's profile, and of its place across itself; a patch spans ± 1
+WIDTH, SHIFT = 0.22, 0.3  # standard deviations of a bar's profile, and of its shift across itself; a patch spans ± 1
 
 
-class Mosaics(NamedTuple):
+class BarImages(NamedTuple):
     """A batch of images; rows belong together.
 
-    >>> mosaics = sample(5, 0.5, g, scope="patch")
-    >>> mosaics.orientations.shape, mosaics.tints.shape
+    >>> drawn = BarGrids(0.5, "patch").draw(5, g)
+    >>> drawn.orientations.shape, drawn.tints.shape
     (torch.Size([5, 4, 4]), torch.Size([5, 4, 4, 3]))
     """
 
-    pictures: Tensor  #: shape (n, 3, 32, 32), float32; a bar adds 1 along its ridge, and nothing is cut to a range
+    images: Tensor  #: shape (n, 3, 32, 32), float32; a bar adds 1 along its ridge, and nothing is cut to a range
     scenes: Tensor  #: shape (n,), int64, 0 to 7: 2 · base, and 1 more where orientation rises along the diagonal
     orientations: Tensor  #: of the bars, shape (n, 4, 4), in radians, from x towards y (downwards), in [0, π)
     tints: Tensor  #: what is added to red, green and blue, shape (n, side, side, 3), side = 4, 2 or 1 by scope
@@ -40,8 +40,15 @@ class Mosaics(NamedTuple):
 class BarGrids:
     """Pairs of neighbouring patches of one cell: they share the scene, and the tint unless each patch has its own.
 
+    All eight scenes are equally likely. A patch in row r and column c shows a bar of orientation
+    base · π/4 ± ½ (r + c − 3) / 2, and jitter. Tints are independent of the scene. Red, green and blue have tints and
+    noise of their own.
+
     Args:
-        tint, scope, jitter, noise: as in `sample`.
+        tint: standard deviation of the tints, ≥ 0.
+        scope: what has one tint throughout: each "patch", each "cell" of 2 × 2 patches, or the whole "image".
+        jitter: standard deviation of a bar's orientation about its scene's, in radians, ≥ 0.
+        noise: standard deviation of every pixel, ≥ 0.
     Raises:
         ArgumentError: a standard deviation that is negative or not finite, or an unknown scope.
 
@@ -67,78 +74,61 @@ class BarGrids:
         Raises:
             ArgumentError: n < 1.
         """
-        drawn = sample(n, self.tint, generator, scope=self.scope, jitter=self.jitter, noise=self.noise)
+        drawn = self.draw(n, generator)
         rows, cell = torch.arange(n, device=generator.device), torch.randint(4, (n,), **_chance(generator))
         within = patches.draw_neighbours(torch.ones(n, 2, 2, dtype=torch.bool, device=generator.device), generator)
         at = [2 * torch.stack([cell // 2, cell % 2], 1) + torch.stack([k // 2, k % 2], 1) for k in within]  # (n, 2)
-        first, second = (patches.cut(drawn.pictures, rows, PATCH * corner, PATCH) for corner in at)
+        first, second = (patches.cut(drawn.images, rows, PATCH * corner, PATCH) for corner in at)
         (row, column), (above, before) = at[0].T, (at[0] * SIDES[self.scope] // GRID).T
         twice = 2 * drawn.orientations[rows, row, column]
         truth = {"scene": drawn.scenes, "orientation": torch.stack([twice.sin(), twice.cos()], 1)}
         return Pairs(first, second, truth | {"tint": drawn.tints[rows, above, before]})
 
+    @checked
+    def draw(self, n: Count, generator: torch.Generator) -> BarImages:
+        """Draw n whole images, for encoders that see more than one patch.
 
-@checked
-def sample(
-    n: Count,
-    tint: NonNegative,
-    generator: torch.Generator,
-    *,
-    scope: Scope = "cell",
-    jitter: NonNegative = 0.25,
-    noise: NonNegative = 0.15,
-) -> Mosaics:
-    """Draw n images, all eight scenes alike.
+        Raises:
+            ArgumentError: n < 1.
 
-    A patch in row r and column c shows a bar of orientation base · π/4 ± ½ (r + c − 3) / 2, and jitter. Tints are
-    independent of the scene. Red, green and blue have tints and noise of their own.
+        >>> BarGrids(0.5).draw(3, g).images.shape
+        torch.Size([3, 3, 32, 32])
+        """
+        side, edge, chance = SIDES[self.scope], GRID * PATCH // SIDES[self.scope], _chance(generator)
+        scenes, orientations = _draw(n, self.jitter, generator)
+        tints = self.tint * torch.randn(n, side, side, 3, **chance)
+        bars = _bars(orientations, SHIFT * torch.randn(n, GRID, GRID, **chance))
+        images = torch.randn(n, 3, GRID * PATCH, GRID * PATCH, **chance).mul_(self.noise).add_(bars[:, None])
+        images.view(n, 3, side, edge, side, edge).add_(tints.permute(0, 3, 1, 2)[:, :, :, None, :, None])
+        return BarImages(images, scenes, wrap(orientations, 0.0, math.pi), tints)
 
-    Args:
-        tint: standard deviation of the tints, ≥ 0.
-        scope: what has one tint throughout: each "patch", each "cell" of 2 × 2 patches, or the "picture".
-        jitter: standard deviation of a bar's orientation about its scene's, in radians, ≥ 0.
-        noise: standard deviation of every pixel, ≥ 0.
-    Raises:
-        ArgumentError: n < 1, a standard deviation that is negative or not finite, or an unknown scope.
+    @checked
+    def ceiling(self, n: Count, generator: torch.Generator, *, of: Scope = "cell") -> Tensor:
+        """Best accuracy in naming the scene from the orientations of the bars in one window, known exactly up to π.
 
-    >>> sample(3, 0.5, g).pictures.shape
-    torch.Size([3, 3, 32, 32])
-    """
-    side, edge, chance = SIDES[scope], GRID * PATCH // SIDES[scope], _chance(generator)
-    scenes, orientations = _draw(n, jitter, generator)
-    tints = tint * torch.randn(n, side, side, 3, **chance)
-    bars = _bars(orientations, SHIFT * torch.randn(n, GRID, GRID, **chance))
-    pictures = torch.randn(n, 3, GRID * PATCH, GRID * PATCH, **chance).mul_(noise).add_(bars[:, None])
-    pictures.view(n, 3, side, edge, side, edge).add_(tints.permute(0, 3, 1, 2)[:, :, :, None, :, None])
-    return Mosaics(pictures, scenes, wrap(orientations, 0.0, math.pi), tints)
+        Mean over n images of what the exact posterior gives the likeliest scene: the standard error is at most
+        0.5 / √n. An encoder of pixels can reach less, as a bar's orientation is then not known exactly.
 
+        Args:
+            of: the window, whose position is known: "patch", "cell" or "image".
+        Returns:
+            Accuracy by position of the window, shape (side, side), side = 4, 2 or 1, float64.
+        Raises:
+            ArgumentError: n < 1, or an unknown window. ValueError: a world without jitter, which has no densities.
 
-@checked
-def ceiling(n: Count, generator: torch.Generator, *, of: Scope = "cell", jitter: Positive = 0.25) -> Tensor:
-    """Best accuracy in naming the scene from the orientations of the bars in one window, known exactly up to π.
-
-    Mean over n images of what the exact posterior gives the likeliest scene: the standard error is at most
-    0.5 / √n. Whoever sees pixels has less, as a bar's orientation is then not known exactly.
-
-    Args:
-        of: the window, whose position is known: "patch", "cell" or "picture".
-        jitter: as in `sample`, but > 0.
-    Returns:
-        Accuracy by position of the window, shape (side, side), side = 4, 2 or 1, float64.
-    Raises:
-        ArgumentError: n < 1, a jitter that is not > 0 and finite, or an unknown window.
-
-    >>> ceiling(100, g, of="picture").item() > 0.99
-    True
-    """
-    _, orientations = _draw(n, jitter, generator)
-    away = wrap(orientations.double()[:, None] - _means(generator.device), 0.0, math.pi)  # (n, 8, 4, 4)
-    reach = math.ceil(8 * jitter / math.pi) + 1  # further turns by π add nothing
-    turned = torch.stack([away + math.pi * k for k in range(-reach, reach)])
-    log_density = (-(turned**2) / (2 * jitter**2)).logsumexp(0)
-    side = SIDES[of]
-    window = log_density.view(n, 2 * BASES, side, GRID // side, side, GRID // side).sum((3, 5))
-    return window.softmax(1).amax(1).mean(0)
+        >>> BarGrids(0.5).ceiling(100, g, of="image").item() > 0.99
+        True
+        """
+        if not self.jitter:
+            raise ValueError("jitter: wanted a finite number > 0, got 0")
+        _, orientations = _draw(n, self.jitter, generator)
+        away = wrap(orientations.double()[:, None] - _means(generator.device), 0.0, math.pi)  # (n, 8, 4, 4)
+        reach = math.ceil(8 * self.jitter / math.pi) + 1  # further turns by π add nothing
+        turned = torch.stack([away + math.pi * k for k in range(-reach, reach)])
+        log_density = (-(turned**2) / (2 * self.jitter**2)).logsumexp(0)
+        side = SIDES[of]
+        window = log_density.view(n, 2 * BASES, side, GRID // side, side, GRID // side).sum((3, 5))
+        return window.softmax(1).amax(1).mean(0)
 
 
 def _draw(n: int, jitter: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hssl.checks import Count, Positive, checked
 
-BOX = 24.0  #: edge of a drawing, units
+BOX = 24.0  #: side length of a drawing, units
 WIDTH = 2.0  #: of a stroke, units
 TOLERANCE = 0.01  # of a polyline to its curve, units
 LONGEST = 1.5  # units; longer segments are cut, so that each touches few pixels
@@ -41,15 +41,15 @@ def polylines(path: str) -> list[Tensor]:
     except (ValueError, IndexError, TypeError, AssertionError) as error:
         raise ValueError(f"path: wanted SVG path data, got {path!r}") from error
     for verb, given in pen.value:
-        places = [complex(*place) for place in given if place is not None]
+        points = [complex(*point) for point in given if point is not None]
         if verb == "moveTo":
-            found.append([places[0]])
+            found.append([points[0]])
         elif verb == "closePath":
             found[-1] += found[-1][:1] if found[-1][-1] != found[-1][0] else []
             found.append([found[-1][0]])  # what follows starts there
         elif verb != "endPath":
-            found[-1] += _curve([found[-1][-1], *places])
-    lines = [torch.tensor([[z.real, z.imag] for z in points]) for points in found if len(points) > 1]
+            found[-1] += _curve([found[-1][-1], *points])
+    lines = [torch.tensor([[z.real, z.imag] for z in line]) for line in found if len(line) > 1]
     if not lines:
         raise ValueError(f"path: wanted SVG path data that draws something, got {path!r}")
     return lines
@@ -63,7 +63,7 @@ def stroke(
 
     Args:
         groups: polylines, shape (points, 2) each, units; an empty group gives an empty image.
-        size: edge of the image, pixels.
+        size: side length of the image, pixels.
         width: of the stroke, units.
     Returns:
         Share of each pixel that is covered, from the distance of its centre to the line, shape (groups, size, size).

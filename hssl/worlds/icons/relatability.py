@@ -1,9 +1,10 @@
-"""Patches on either side of an icon's slash, also as a world: of one stroke that it cuts, and four controls for them.
+"""Patches on either side of an icon's slash: of one stroke that it cuts, relatable across it, and four controls.
 
-All patches are cut from images whose slash hides what is beneath it and is then taken away. How similar or how
-probable a pair is, is left to `encoders`; icons and their slashes are those of `icons`. Taught in: icons, "Controls".
+All patches are cut from images whose slash hides what is beneath it and is then taken away. Icons and their slashes
+are those of `icons`, pairs beneath a bar of ours those of `occluders`. Taught in: icons, "Controls".
 """
 
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,10 +16,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from hssl.checks import Count, checked, one_of
-from hssl.pairs import Pairs
-from hssl.worlds import icons
-from hssl.worlds.icons import GOOGLE, Names, across, pixel_centres, slash, unslashed
-from hssl.worlds.strokes import BOX, distance_to, fill, resample, stroke
+from hssl.patches import pixel_grid
+from hssl.worlds.icons import icons
+from hssl.worlds.icons.icons import GOOGLE, Names, across, slash, unslashed
+from hssl.worlds.icons.occluders import PatchPairs
+from hssl.worlds.icons.rasteriser import BOX, distance_to, fill, resample, stroke
 
 CONTROLS = ("offset_half", "from_two_icons", "rotated_half", "mirrored_half")  # the seldom found first
 SHIFT = 3.0  #: units, along either axis, that the second half of `offset_half` is shifted along the slash
@@ -27,9 +29,9 @@ INK = 0.05  #: a control's second patch has this much more or less ink than the 
 STEP = 0.1  # units between points of a stroke
 NEAR = 0.3  # units; within it of a line, a point is on the line
 POINTS_FOLLOWED = 35  # of a stroke, from the gap: 3.5 units
-ALIKE = 0.3  # correlation; second patches at nearly the same place that are more alike are no control
-BESIDE = 1.0  # units along either axis; nearer than that is nearly the same place
-TRIES = 40  # places along a stroke that are tried for a cut, and ends of other icons for a place
+ALIKE = 0.3  # correlation; second patches at nearly the same position that are more alike are no control
+BESIDE = 1.0  # units along either axis; nearer than that is nearly the same position
+TRIES = 40  # positions along a stroke that are tried for a cut, and ends of other icons for a position
 
 
 class Cut(NamedTuple):
@@ -43,29 +45,26 @@ class Cut(NamedTuple):
     above: Tensor  #: shape (l, 2)
 
 
-class Patches(NamedTuple):
-    """Pairs of patches; rows belong together, also those of the controls.
+@dataclass(frozen=True)
+class SlashedPairs(PatchPairs):
+    """Pairs of patches across a slash; rows belong together, also those of the controls.
 
-    >>> across_slash(["bell"], g, controls=())["same"].centres.shape[1:]
-    torch.Size([2, 2])
+    Truth: "bend", degrees that the true stroke turns from the first centre to the second, shape (n,), 0 is straight;
+    and "offset" from the first to the second, pixels, shape (n, 2). `images` counts the names of the world, those of
+    the first patches in both columns.
+
+    >>> SlashedIcons(["bell"]).sample(1, g).whole.shape
+    torch.Size([1, 1, 64, 64])
     """
 
-    first: Tensor  #: shape (m, 1, window, window), ink in [0, 1]
-    second: Tensor  #: same shape
-    offset: Tensor  #: shape (m, 2), x and y from the first to the second, pixels
-    centres: Tensor  #: shape (m, 2, 2): of the first and of the second, x and y, pixels from the upper left corner
-    pictures: Tensor  #: shape (m, 1, size, size): what they are cut from, without the slash
-    slashes: Tensor  #: shape (m, 1, size, size): the ink of the slash
-    bend: Tensor  #: shape (m,), degrees that the true stroke turns from the first centre to the second; 0 is straight
-    icons: list[str]  #: of the first; a name may come more than once
+    whole: Tensor = field(kw_only=True)  #: shape (n, 1, size, size): what they are cut from, without the slash
+    slashes: Tensor = field(kw_only=True)  #: shape (n, 1, size, size): the ink of the slash
 
-    def pairs(self) -> Pairs:
-        """They as a finite world, with what is true of them: "bend" and "offset".
-
-        >>> sorted(across_slash(["bell"], g, controls=())["same"].pairs().sample(1, g).truth)
-        ['bend', 'offset']
-        """
-        return Pairs(self.first, self.second, {"bend": self.bend, "offset": self.offset})
+    def __getitem__(self, rows) -> "SlashedPairs":
+        """Some of the pairs: a slice, a mask, or indices, shape (m,)."""
+        truth = {name: value[rows] for name, value in self.truth.items()}
+        fields = ("first", "second", "centres", "images", "whole", "slashes")
+        return SlashedPairs(truth=truth, **{name: getattr(self, name)[rows] for name in fields})
 
 
 def cuts(name: str) -> list[Cut]:
@@ -88,80 +87,105 @@ def cuts(name: str) -> list[Cut]:
     return [Cut(below, above) for below, above in found]
 
 
-@checked
-def across_slash(
-    names: Names, generator: torch.Generator, *, size: Count = 64, window: Count = 12, controls: Names = CONTROLS
-) -> dict[str, Patches]:
-    """Pairs of patches that one stroke joins beneath a slash, and controls matched to them row by row.
+class SlashedIcons:
+    """Icons with a slash as a world: a pair is two patches that one stroke joins beneath it, (n, 1, window, window).
 
     Patches are centred on the stroke, do not overlap, and are not connected, not even by way of the slash. Which side
-    of the slash is the first is drawn by lot. Every control keeps the first patch of its row, and in place of the
-    second has one with ink within 5 % of it, at the same distance to half a pixel, which is not connected either:
-
-    - from_two_icons: the second half is that of another icon of `names`, and its patch lies on a stroke that the same
-      slash cuts there, as the true one does: so that by itself it looks no different.
-    - offset_half: the second half is shifted along the slash, 3 units along either axis, one way or the other.
-    - rotated_half: the second half is turned by 90 degrees about the middle of the patch, one way or the other. Where
-      the stroke ended at the slash, it now ends beside it: the second patch alone may give this control away.
-    - mirrored_half: the second half is mirrored about the normal of the slash through the middle of the patch. It ends
-      at the slash as before, coming from the other side.
-
-    A cut for which all this cannot be found in a number of tries is left out.
+    of the slash is the first is drawn at random. Truth: see `SlashedPairs`.
 
     Args:
-        names: of `icons.pairs()`, or `icons.GOOGLE`.
-        size: edge of the pictures, pixels.
-        window: edge of the patches, pixels, even.
-        controls: which ones are wanted.
-    Returns:
-        "same" and the controls, by name.
+        names: of `icons.pairs()`, or `icons.GOOGLE`; None means `held_out_pairs()`.
+        size, window: side length of the images and of the patches, pixels; window even.
     Raises:
-        ValueError: an unknown name or control, both kinds of icons at once, window odd or out of range, or no pair.
+        ValueError: an unknown name, both kinds of icons at once, window odd or out of range, or no pair.
 
-    >>> found = across_slash(["bell", "eye"], g, controls=("mirrored_half",))
-    >>> list(found), found["same"].first.shape[1:]
-    (['same', 'mirrored_half'], torch.Size([1, 12, 12]))
+    >>> pairs = SlashedIcons(["bell", "eye"]).sample(5, g)
+    >>> pairs.first.shape, sorted(pairs.truth)
+    (torch.Size([5, 1, 12, 12]), ['bend', 'offset'])
     """
-    if len({name in GOOGLE for name in names}) > 1:
-        raise ValueError("names: wanted outlines or filled icons, not both at once")
-    icons.check_window(window, size)
-    for control in controls:
-        one_of("controls", control, CONTROLS)
-    drawn, rows = [_Icon(name, size) for name in names], []
-    ends = [_ends(drawn if "from_two_icons" in controls else [], side, window) for side in (0, 1)]
-    for icon in drawn:
-        for cut in icon.cuts:
-            sides = _shuffled(torch.arange(2), generator).tolist()
-            found = (_Row(icon, cut, side, window, ends[side], generator).draw(controls) for side in sides)
-            rows += islice(filter(None, found), 1)
-    if not rows:
-        raise ValueError("names: no cut was found for which all controls could be matched")
-    return {kind: _stack([row[kind] for row in rows]) for kind in ("same", *controls)}
+
+    @checked
+    def __init__(self, names: Names | None = None, *, size: Count = 64, window: Count = 12):
+        self.names, self.window = icons.held_out_pairs() if names is None else names, window
+        if len({name in GOOGLE for name in self.names}) > 1:
+            raise ValueError("names: wanted outlines or filled icons, not both at once")
+        icons.check_window(window, size)
+        self.icons = [_Icon(name, number, size) for number, name in enumerate(self.names)]
+
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> SlashedPairs:
+        """n pairs, in random order: of all cuts once, then of all cuts again, as often as needed."""
+        found = []
+        while sum(map(len, found)) < n:
+            once = self.with_controls(generator, controls=())["same"]
+            found.append(once[torch.randperm(len(once), generator=generator)])
+        return _stack(found)[:n]
+
+    @checked
+    def with_controls(self, generator: torch.Generator, *, controls: Names = CONTROLS) -> dict[str, SlashedPairs]:
+        """A pair for each cut, and controls matched to them row by row.
+
+        Every control keeps the first patch of its row, and in place of the second has one with ink within 5 % of it,
+        at the same distance to half a pixel, which is not connected either:
+
+        - from_two_icons: the second half is that of another icon of `names`, and its patch lies on a stroke that the
+          same slash cuts there, as the true one does: so that by itself it looks no different.
+        - offset_half: the second half is shifted along the slash, 3 units along either axis, one way or the other.
+        - rotated_half: the second half is turned by 90 degrees about the middle of the patch, one way or the other.
+          Where the stroke ended at the slash, it now ends beside it: the second patch alone may give this control
+          away.
+        - mirrored_half: the second half is mirrored about the normal of the slash through the middle of the patch. It
+          ends at the slash as before, coming from the other side.
+
+        A cut for which all this cannot be found in a number of tries is left out.
+
+        Returns:
+            "same" and the controls, by name.
+        Raises:
+            ValueError: an unknown control, or no pair.
+
+        >>> found = SlashedIcons(["bell", "eye"]).with_controls(g, controls=("mirrored_half",))
+        >>> list(found), found["same"].first.shape[1:]
+        (['same', 'mirrored_half'], torch.Size([1, 12, 12]))
+        """
+        for control in controls:
+            one_of("controls", control, CONTROLS)
+        rows, window = [], self.window
+        ends = [_ends(self.icons if "from_two_icons" in controls else [], side, window) for side in (0, 1)]
+        for icon in self.icons:
+            for cut in icon.cuts:
+                sides = _shuffled(torch.arange(2), generator).tolist()
+                found = (_Row(icon, cut, side, window, ends[side], generator).draw(controls) for side in sides)
+                rows += islice(filter(None, found), 1)
+        if not rows:
+            raise ValueError("names: no cut was found for which all controls could be matched")
+        return {kind: _stack([row[kind] for row in rows]) for kind in ("same", *controls)}
 
 
 @checked
-def connected(patches: Patches, *, with_slash: bool = False) -> Bool[Tensor, " m"]:
-    """Whether ink connects the middles of the two patches in their picture, shape (m,), bool: the baseline that fails.
+def connected(pairs: SlashedPairs, *, with_slash: bool = False) -> Bool[Tensor, " n"]:
+    """Whether ink connects the middles of the two patches in their image, shape (n,), bool: the baseline that fails.
 
     Args:
         with_slash: the slash counts as ink, as if it had the icon's colour.
 
-    >>> connected(across_slash(["bell"], g, controls=())["same"]).any()
+    >>> connected(SlashedIcons(["bell"]).sample(1, g)).any()
     tensor(False)
     """
-    inks = torch.maximum(patches.pictures, patches.slashes) if with_slash else patches.pictures
-    return torch.tensor([_are_connected(ink[0], at) for ink, at in zip(inks, patches.centres, strict=True)])
+    inks = torch.maximum(pairs.whole, pairs.slashes) if with_slash else pairs.whole
+    return torch.tensor([_are_connected(ink[0], at) for ink, at in zip(inks, pairs.centres, strict=True)])
 
 
 class _Icon:
     """What is needed of an icon with a slash, drawn once."""
 
-    def __init__(self, name: str, size: int):
-        self.name, self.size, self.bar, self.cuts = name, size, slash(name), cuts(name)
+    def __init__(self, name: str, number: int, size: int):
+        self.name, self.number, self.size = name, number, size
+        self.bar, self.cuts = slash(name), cuts(name)
         self.first_word = name.removeprefix("baseline-").split("-")[0]
         self.cover, rest, _ = icons.layers(name, size)
         self.rest = rest if name in GOOGLE else stroke([unslashed(name)], size)[0]
-        beside, _ = across(pixel_centres(size), self.bar)
+        beside, _ = across(torch.stack(pixel_grid(size, BOX), -1), self.bar)
         self.seen = (1 - self.cover) * torch.stack([beside < 0, beside > 0])  # of each side, what the slash leaves free
 
     def moved(self, about: Tensor, kind: str) -> Tensor:
@@ -192,7 +216,7 @@ def _ends(drawn: list[_Icon], side: int, window: int) -> tuple[Tensor, Tensor, l
 
 
 class _Row:
-    """A true pair at a place along a cut that is drawn by lot, and its controls."""
+    """A true pair at a position along a cut that is drawn at random, and its controls."""
 
     def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, ends: tuple, generator: torch.Generator):
         self.icon, self.side, self.window = icon, side, window  # side 1: the second patch is above the slash
@@ -202,29 +226,29 @@ class _Row:
         self.corners = [_corners(of, window, icon.size) for of in points]
         self.courses = [torch.atan2(*torch.gradient(of, dim=0)[0].T.flip(0)) for of in points]  # outwards
 
-    def draw(self, controls: Names) -> dict[str, Patches] | None:
-        """None if there is no place where a true pair and all controls are found."""
+    def draw(self, controls: Names) -> dict[str, SlashedPairs] | None:
+        """None if there is no position where a true pair and all controls are found."""
         first, second = self.corners
         apart = (second[None] - first[:, None]).abs().amax(2)  # overlapping patches would share pixels
         for i, j in _shuffled((apart >= self.window).nonzero(), self.generator)[:TRIES].tolist():
             bend = (self.courses[1][j] - self.courses[0][i] - torch.pi).rad2deg()
             self.bend = ((bend + 180) % 360 - 180).abs()
-            true, found = self._pair(first[i], second[j], self.icon.rest[None]), {}
+            found = {"same": self._pair(first[i], second[j], self.icon.rest[None])}
             for kind in filter(controls.__contains__, CONTROLS):
-                if true and all(found.values()):
-                    found[kind] = self._control(kind, true, first[i], second[j])
-            if true and all(found.values()):
-                return {"same": true} | found
+                if all(found.values()):
+                    found[kind] = self._control(kind, found["same"], first[i], second[j])
+            if all(found.values()):
+                return found
         return None
 
-    def _control(self, kind: str, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+    def _control(self, kind: str, true: SlashedPairs, a: Tensor, b: Tensor) -> SlashedPairs | None:
         if kind == "from_two_icons":
             return self._from_two_icons(true, a, b)
         if kind == "offset_half":
             return self._offset_half(true, a, b)
         return self._pair(a, b, self.icon.moved((b + self.window / 2) * self.pixel, kind), true)
 
-    def _from_two_icons(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+    def _from_two_icons(self, true: SlashedPairs, a: Tensor, b: Tensor) -> SlashedPairs | None:
         corners, patches, owners = self.ends
         near = self._fitting(corners, a, b).nonzero()[:, 0]
         near = near[self._beside(true, patches[near], corners[near] - a)]
@@ -235,7 +259,7 @@ class _Row:
                 return found
         return None
 
-    def _offset_half(self, true: Patches, a: Tensor, b: Tensor) -> Patches | None:
+    def _offset_half(self, true: SlashedPairs, a: Tensor, b: Tensor) -> SlashedPairs | None:
         steps, found = round(SHIFT / self.pixel), []
         for shift in (steps, -steps):
             drawing = pad(self.icon.rest, (shift, -shift) * 2)[None]  # to the right and down
@@ -243,11 +267,11 @@ class _Row:
             found += [self._pair(a, corner, drawing, true) for corner in moved[self._fitting(moved, a, b)]]
         return min(filter(None, found), key=lambda pair: (pair.second.sum() - true.second.sum()).abs(), default=None)
 
-    def _beside(self, true: Patches, seconds: Tensor, offset: Tensor) -> Tensor:
+    def _beside(self, true: SlashedPairs, seconds: Tensor, offset: Tensor) -> Tensor:
         """Which second patches have the true one's ink, and are unlike it if they lie where it lies; shape (n,)."""
         elsewhere = ((offset - true.offset).abs() * self.pixel > BESIDE).any(-1)
         inked = (seconds.sum((1, 2)) / true.second.sum() - 1).abs() <= INK
-        x, y = (each.flatten(1) - each.mean((1, 2))[:, None] for each in (seconds, true.second))
+        x, y = (each.flatten(1) - each.mean((1, 2))[:, None] for each in (seconds, true.second[0]))
         correlation = (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp_min(1e-6)
         return inked & (elsewhere | (correlation < ALIKE))
 
@@ -256,7 +280,7 @@ class _Row:
         near = ((corners - a).float().norm(dim=1) - (b - a).float().norm()).abs() <= 0.5
         return near & ((corners - a).abs().amax(1) >= self.window)
 
-    def _pair(self, a: Tensor, b: Tensor, drawings: Tensor, true: Patches | None = None) -> Patches | None:
+    def _pair(self, a: Tensor, b: Tensor, drawings: Tensor, true: SlashedPairs | None = None) -> SlashedPairs | None:
         """Windows with upper left corners at a and b, the second one from one of the drawings.
 
         None if no drawing has ink in the middle that is not connected to the first, and can stand beside the true one.
@@ -272,10 +296,17 @@ class _Row:
             good &= self._beside(true, seconds, b - a)
         first = self.icon.rest * self.icon.seen[1 - self.side]
         for k in _shuffled(good.nonzero()[:, 0], self.generator).tolist():
-            picture = first + drawings[k] * self.icon.seen[self.side]
-            if not _are_connected(torch.maximum(picture, self.icon.cover), centres):
-                of = picture[None], self.icon.cover[None], self.bend, [self.icon.name]
-                return Patches(first[here][None], seconds[k, None], (b - a).float(), centres.float(), *of)
+            whole = first + drawings[k] * self.icon.seen[self.side]
+            if not _are_connected(torch.maximum(whole, self.icon.cover), centres):
+                return SlashedPairs(
+                    first[here][None, None],
+                    seconds[k, None, None],
+                    {"bend": self.bend[None], "offset": (b - a).float()[None]},
+                    centres=centres.float()[None],
+                    images=torch.tensor([[self.icon.number] * 2]),
+                    whole=whole[None, None],
+                    slashes=self.icon.cover[None, None],
+                )
         return None
 
 
@@ -296,6 +327,8 @@ def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
-def _stack(pairs: list[Patches]) -> Patches:
-    *tensors, names = zip(*pairs, strict=True)
-    return Patches._make([*map(torch.stack, tensors), [name for own in names for name in own]])
+def _stack(parts: list[SlashedPairs]) -> SlashedPairs:
+    """Pairs of several as one."""
+    truth = {name: torch.cat([part.truth[name] for part in parts]) for name in parts[0].truth}
+    fields = ("first", "second", "centres", "images", "whole", "slashes")
+    return SlashedPairs(truth=truth, **{name: torch.cat([getattr(part, name) for part in parts]) for name in fields})

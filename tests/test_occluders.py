@@ -1,4 +1,4 @@
-"""hssl.worlds.covers: a bar parts what lies on one stroke, and dealing anew changes nothing but that."""
+"""hssl.worlds.icons.occluders: a bar parts what lies on one stroke, and shuffling changes nothing but that."""
 
 import math
 import subprocess
@@ -7,12 +7,17 @@ import sys
 import pytest
 import torch
 
-from hssl.worlds import covers, icons
-from hssl.worlds.covers import BAR, BEYOND, POINTS_FOLLOWED, OccludedIcons, cover, joined
-from hssl.worlds.icons import across, names, pixel_centres, slash, train_names
-from hssl.worlds.strokes import BOX
+from hssl.patches import pixel_grid
+from hssl.worlds.icons import icons, occluders
+from hssl.worlds.icons.icons import across, names, slash, train_names
+from hssl.worlds.icons.occluders import BAR, BEYOND, POINTS_FOLLOWED, OccludedIcons, joined, occlude
+from hssl.worlds.icons.rasteriser import BOX
 
 SIZE, WINDOW = 64, 12
+
+
+def pixel_centres(size):
+    return torch.stack(pixel_grid(size, BOX), -1)
 
 
 def seeded(seed=0):
@@ -20,144 +25,149 @@ def seeded(seed=0):
 
 
 @pytest.fixture(scope="module")
-def covered():
-    return cover(train_names()[:300], seeded(), size=SIZE)
+def occluded():
+    return occlude(train_names()[:300], seeded(), size=SIZE)
 
 
 @pytest.fixture(scope="module")
-def pairs(covered):
-    return covered.sample(800, WINDOW, seeded(1))
+def pairs(occluded):
+    return occluded.sample(800, WINDOW, seeded(1))
 
 
-def side_of(places):
-    return across(places * BOX / SIZE, BAR)[0]
+def angles(pairs):
+    """Orientation of the stroke in the first patches, radians in [0, π)."""
+    return torch.atan2(*pairs.truth["orientation"].T) / 2 % math.pi
+
+
+def side_of(positions):
+    return across(positions * BOX / SIZE, BAR)[0]
 
 
 def test_places_lie_on_the_circle_that_is_covered():
-    circles = cover(["circle"] * 8, seeded(), size=SIZE)
+    circles = occlude(["circle"] * 8, seeded(), size=SIZE)
     kept = torch.arange(POINTS_FOLLOWED) < circles.counts[:, :, None]
-    centres = circles.places * BOX / SIZE - BOX / 2
+    centres = circles.positions * BOX / SIZE - BOX / 2
     shifts = {round(float(c), 1) for c in (centres[kept].norm(dim=1) - 9).abs() if c > 0.1}
     assert (centres[kept].norm(dim=1) - 9).abs().min() < 0.02  # unshifted ones lie on it
     assert all(shift < 2**0.5 + 0.1 for shift in shifts)
-    assert len(circles.picture) == 16  # a bar cuts a circle twice
+    assert len(circles.image) == 16  # a bar cuts a circle twice
 
 
-def test_places_go_outwards_from_the_bar_on_either_side(covered):
-    nearest, farthest = (side_of(covered.places[:, :, k]) for k in (0, POINTS_FOLLOWED - 1))
+def test_places_go_outwards_from_the_bar_on_either_side(occluded):
+    nearest, farthest = (side_of(occluded.positions[:, :, k]) for k in (0, POINTS_FOLLOWED - 1))
     assert (nearest[:, 0] < 0).all() and (nearest[:, 1] > 0).all()
     assert nearest.abs().min() > BEYOND - 1e-4
     assert (farthest.abs() - nearest.abs()).mean() > 1
 
 
-def test_nothing_is_seen_beneath_the_bar(covered):
+def test_nothing_is_seen_beneath_the_bar(occluded):
     beside, _ = across(pixel_centres(SIZE), BAR)
-    assert covered.halves[..., beside.abs() < 0.8].max() == 0
-    assert covered.halves[:, 0][:, beside > 1.2].max() == 0
-    assert covered.halves[:, 1][:, beside < -1.2].max() == 0
-    assert covered.halves.float().mean() > 10
+    assert occluded.halves[..., beside.abs() < 0.8].max() == 0
+    assert occluded.halves[:, 0][:, beside > 1.2].max() == 0
+    assert occluded.halves[:, 1][:, beside < -1.2].max() == 0
+    assert occluded.halves.float().mean() > 10
 
 
 def test_a_pair_lies_on_either_side_with_ink_in_the_middle(pairs):
     assert len(pairs.first) > 300
-    sides = side_of(pairs.middles)
+    sides = side_of(pairs.centres)
     assert (sides.prod(1) < 0).all()
     assert (sides.sign() == sides.sign()[:1]).all()  # all the same way round, so that any two can be exchanged
     assert (pairs.offset.abs().amax(1) >= WINDOW).all()
     for patches in (pairs.first, pairs.second):
-        assert patches[:, 5:7, 5:7].mean((1, 2)).min() >= 0.75
+        assert patches[:, 0, 5:7, 5:7].mean((1, 2)).min() >= 0.75
 
 
 @pytest.mark.parametrize(("ink", "kept"), [(192, True), (191, False)])
 def test_three_quarters_of_ink_in_the_middle_are_enough(ink, kept):
-    places = torch.tensor([[[20.0, 40.0], [40.0, 20.0]]])[:, :, None].expand(1, 2, POINTS_FOLLOWED, 2)
+    positions = torch.tensor([[[20.0, 40.0], [40.0, 20.0]]])[:, :, None].expand(1, 2, POINTS_FOLLOWED, 2)
     grey = torch.full((1, 2, SIZE, SIZE), ink, dtype=torch.uint8)
-    even = covers.Covered(grey, torch.tensor([0]), places, torch.tensor([[1, 1]]))
+    even = occluders.Occluded(grey, torch.tensor([0]), positions, torch.tensor([[1, 1]]))
     where = torch.tensor([0]), torch.zeros(1, 2, dtype=torch.int64), WINDOW
     if kept:
         pair = even.pairs(*where)
-        torch.testing.assert_close(pair.first, torch.full((1, WINDOW, WINDOW), ink / 255))
+        torch.testing.assert_close(pair.first, torch.full((1, 1, WINDOW, WINDOW), ink / 255))
         assert pair.offset.tolist() == [[20, -20]]
-        assert pair.orientations.tolist() == [[pytest.approx(3 * math.pi / 4)] * 2]  # lone points: across the gap
+        assert angles(pair).item() == pytest.approx(3 * math.pi / 4)  # a lone point: across the gap
     else:
         with pytest.raises(ValueError, match="cuts: no pair was left of 1; take more"):
             even.pairs(*where)
 
 
-def test_either_side_may_be_the_first(covered):
-    ways = {tuple((side_of(covered.sample(50, WINDOW, seeded(s)).middles)[0] > 0).tolist()) for s in range(20)}
+def test_either_side_may_be_the_first(occluded):
+    ways = {tuple((side_of(occluded.sample(50, WINDOW, seeded(s)).centres)[0] > 0).tolist()) for s in range(20)}
     assert ways == {(True, False), (False, True)}
 
 
-def test_patches_are_cut_where_they_say(covered):
+def test_patches_are_cut_where_they_say(occluded):
     for seed in range(6):
-        pairs = covered.sample(60, WINDOW, seeded(seed))
-        views, hits = covered.halves.sum(1), 0
+        pairs = occluded.sample(60, WINDOW, seeded(seed))
+        views, hits = occluded.halves.sum(1), 0
         sheets = torch.stack([views, views.transpose(1, 2), views.flip(1, 2), views.transpose(1, 2).flip(1, 2)], 1)
         for i in range(len(pairs.first)):
-            x, y = (pairs.middles[i, 0] - WINDOW / 2).long().tolist()
-            seen = sheets[pairs.pictures[i, 0], :, y : y + WINDOW, x : x + WINDOW].float() / 255
-            hits += bool(((pairs.first[i] <= seen + 1e-6).flatten(1).all(1)).any())
+            x, y = (pairs.centres[i, 0] - WINDOW / 2).long().tolist()
+            seen = sheets[pairs.images[i, 0], :, y : y + WINDOW, x : x + WINDOW].float() / 255
+            hits += bool(((pairs.first[i, 0] <= seen + 1e-6).flatten(1).all(1)).any())
         assert hits == len(pairs.first)
 
 
-def test_dealt_anew_keeps_each_patch_and_the_distance(pairs):
-    anew = pairs.dealt_anew(seeded(2), each=2, tolerance=0.5)
-    assert (anew.pictures[:, 0] != anew.pictures[:, 1]).all()
-    torch.testing.assert_close(anew.middles[:, 1] - anew.middles[:, 0], anew.offset)
-    known = {tuple(middle.tolist()) for middle in pairs.middles[:, 1]}
-    assert all(tuple(middle.tolist()) in known for middle in anew.middles[:, 1])
-    rows = [(pairs.middles[:, 0] == middle).all(1).nonzero()[:, 0] for middle in anew.middles[:, 0]]
+def test_shuffling_keeps_each_patch_and_the_distance(pairs):
+    anew = pairs.shuffled(seeded(2), tolerance=0.5)
+    assert (anew.images[:, 0] != anew.images[:, 1]).all()
+    torch.testing.assert_close(anew.centres[:, 1] - anew.centres[:, 0], anew.offset)
+    known = {tuple(centre.tolist()) for centre in pairs.centres[:, 1]}
+    assert all(tuple(centre.tolist()) in known for centre in anew.centres[:, 1])
+    rows = [(pairs.centres[:, 0] == centre).all(1).nonzero()[:, 0] for centre in anew.centres[:, 0]]
     for of, distance in zip(rows, anew.offset.norm(dim=1), strict=True):
         assert (pairs.offset[of].norm(dim=1) - distance).abs().min() <= 0.5 + 1e-4
 
 
-def test_joined_pictures_keep_their_cuts(covered):
-    other = cover(["eye", "bell"], seeded(), size=SIZE)
-    both = joined([covered, other])
-    assert torch.equal(both.halves[both.picture[len(covered.picture) :]], other.halves[other.picture])
-    assert torch.equal(both.picture[: len(covered.picture)], covered.picture)
+def test_joined_pictures_keep_their_cuts(occluded):
+    other = occlude(["eye", "bell"], seeded(), size=SIZE)
+    both = joined([occluded, other])
+    assert torch.equal(both.halves[both.image[len(occluded.image) :]], other.halves[other.image])
+    assert torch.equal(both.image[: len(occluded.image)], occluded.image)
 
 
-def test_pairs_at_chosen_places(covered):
-    along = torch.stack([covered.counts[:, 0] // 2, covered.counts[:, 1] // 2], 1)
-    pairs = covered.pairs(torch.arange(len(along)), along, WINDOW)
-    places = covered.places[torch.arange(len(along))[:, None], torch.arange(2), along].round()
-    assert {tuple(m) for m in pairs.middles.flatten(1).tolist()} <= {tuple(m) for m in places.flatten(1).tolist()}
-    assert (side_of(pairs.middles)[:, 0] < 0).all()
+def test_pairs_at_chosen_places(occluded):
+    along = torch.stack([occluded.counts[:, 0] // 2, occluded.counts[:, 1] // 2], 1)
+    pairs = occluded.pairs(torch.arange(len(along)), along, WINDOW)
+    positions = occluded.positions[torch.arange(len(along))[:, None], torch.arange(2), along].round()
+    assert {tuple(m) for m in pairs.centres.flatten(1).tolist()} <= {tuple(m) for m in positions.flatten(1).tolist()}
+    assert (side_of(pairs.centres)[:, 0] < 0).all()
 
 
 def test_filled_icons_are_covered_as_outlines():
-    microphone = cover(["baseline-mic"] * 4, seeded(), size=SIZE)
+    microphone = occlude(["baseline-mic"] * 4, seeded(), size=SIZE)
     assert len(microphone.halves) == 4
     assert microphone.halves.float().mean() < 255 * 0.25  # lines, not areas
 
 
-def test_the_same_generator_gives_the_same_pairs(covered):
-    first, second = (covered.sample(100, WINDOW, seeded(3)) for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert torch.equal(cover(["eye", "bell"], seeded(4)).halves, cover(["eye", "bell"], seeded(4)).halves)
+def test_the_same_generator_gives_the_same_pairs(occluded):
+    first, second = (occluded.sample(100, WINDOW, seeded(3)) for _ in range(2))
+    assert torch.equal(first.first, second.first) and torch.equal(first.second, second.second)
+    assert torch.equal(first.centres, second.centres) and torch.equal(first.images, second.images)
+    assert torch.equal(occlude(["eye", "bell"], seeded(4)).halves, occlude(["eye", "bell"], seeded(4)).halves)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda c, p: cover([], seeded()), "names: wanted icons"),
-        (lambda c, p: cover(["no-such-icon"], seeded()), "no-such-icon"),
-        (lambda c, p: cover(["eye"], seeded(), size=4), "size: wanted 8"),
+        (lambda c, p: occlude([], seeded()), "names: wanted icons"),
+        (lambda c, p: occlude(["no-such-icon"], seeded()), "no-such-icon"),
+        (lambda c, p: occlude(["eye"], seeded(), size=4), "size: wanted 8"),
         (lambda c, p: c.sample(0, WINDOW, seeded()), "n: wanted"),
         (lambda c, p: c.sample(10, 11, seeded()), "window: wanted"),
         (lambda c, p: c.sample(10, 40, seeded()), "window: wanted"),
         (lambda c, p: joined([]), "parts: wanted some"),
-        (lambda c, p: joined([c, cover(["eye"], seeded(), size=32)]), "parts: wanted some"),
-        (lambda c, p: p.dealt_anew(seeded(), each=0), "each: wanted a whole number ≥ 1"),
-        (lambda c, p: p.dealt_anew(seeded(), tolerance=float("nan")), "tolerance: wanted a finite number > 0"),
-        (lambda c, p: type(p)(*(of[:1] for of in p)).dealt_anew(seeded()), "take more pairs"),
+        (lambda c, p: joined([c, occlude(["eye"], seeded(), size=32)]), "parts: wanted some"),
+        (lambda c, p: p.shuffled(seeded(), tolerance=float("nan")), "tolerance: wanted a finite number > 0"),
+        (lambda c, p: p[:1].shuffled(seeded()), "take more pairs"),
     ],
 )
-def test_bad_input_is_named(covered, pairs, call, message):
+def test_bad_input_is_named(occluded, pairs, call, message):
     with pytest.raises(ValueError, match=message):
-        call(covered, pairs)
+        call(occluded, pairs)
 
 
 @pytest.mark.slow
@@ -183,27 +193,26 @@ def test_the_bar_lies_where_slashes_lie():
 
 @pytest.fixture
 def unshifted(monkeypatch):
-    monkeypatch.setattr(covers, "SHIFT", 0.0)
+    monkeypatch.setattr(occluders, "SHIFT", 0.0)
 
 
 def test_orientations_are_those_of_tangents(unshifted):
-    circles = cover(["circle"] * 8, seeded(), size=SIZE)
+    circles = occlude(["circle"] * 8, seeded(), size=SIZE)
     seen = set()
     for seed in range(12):
         pairs = circles.sample(60, WINDOW, seeded(seed))
-        from_middle = (pairs.middles - SIZE / 2) / (9 * SIZE / BOX)
-        along = torch.stack([pairs.orientations.cos(), pairs.orientations.sin()], -1)
-        assert (along * from_middle).sum(-1).abs().max() < 0.06  # middles are rounded to pixels
-        assert 0 <= pairs.orientations.min() <= pairs.orientations.max() < math.pi
-        seen.add(tuple((side_of(pairs.middles)[0] > 0).tolist()))
+        from_middle = (pairs.centres[:, 0] - SIZE / 2) / (9 * SIZE / BOX)
+        along = torch.stack([angles(pairs).cos(), angles(pairs).sin()], -1)
+        assert (along * from_middle).sum(-1).abs().max() < 0.06  # centres are rounded to pixels
+        seen.add(tuple((side_of(pairs.centres)[0] > 0).tolist()))
     assert len(seen) == 2
 
 
-def test_shuffled_orientations_stay_with_their_patches(pairs):
-    anew = pairs.dealt_anew(seeded(2), each=1, tolerance=0.5)
-    for side in (0, 1):
-        was, now = (torch.cat([of.middles[:, side], of.orientations[:, side, None]], 1) for of in (pairs, anew))
-        assert set(map(tuple, now.tolist())) <= set(map(tuple, was.tolist()))
+def test_shuffled_truth_stays_with_the_first_patches(pairs):
+    anew = pairs.shuffled(seeded(2), tolerance=0.5)
+    was, now = (torch.cat([of.truth["position"], of.truth["orientation"]], 1) for of in (pairs, anew))
+    assert set(map(tuple, now.tolist())) <= set(map(tuple, was.tolist()))
+    assert torch.equal(anew.truth["position"], anew.centres[:, 0])
 
 
 def test_occluded_icons_are_a_world(unshifted):
@@ -225,14 +234,14 @@ def test_occluded_icons_differ_from_each_other_and_are_seen_through_views():
     pairs = world.sample(100, seeded())
     assert pairs.first.shape == (100, 1, 8, 8)
     assert 0 < pairs.first.max() <= 0.5
-    assert len(pairs.first.unique(dim=0)) > len(world.covered.picture)  # several places along each stroke
+    assert len(pairs.first.unique(dim=0)) > len(world.occluded.image)  # several positions along each stroke
     again = OccludedIcons(["eye", "bell", "book"], window=8)
-    assert torch.equal(again.covered.places, world.covered.places)
+    assert torch.equal(again.occluded.positions, world.occluded.positions)
 
 
 def test_by_default_every_25th_outline_that_is_not_held_out(monkeypatch):
     taken = []
-    monkeypatch.setattr(covers, "cover", lambda chosen, *_, **__: taken.extend(chosen))
+    monkeypatch.setattr(occluders, "occlude", lambda chosen, *_, **__: taken.extend(chosen))
     OccludedIcons()
     assert taken == [name for name in names()[::25] if name in train_names()]
     assert len(taken) > 100
@@ -241,7 +250,7 @@ def test_by_default_every_25th_outline_that_is_not_held_out(monkeypatch):
 def test_what_is_drawn_by_lot_has_the_documented_distribution():
     """From the lines of an icon of one long level line: where it is cut off says what was drawn."""
     line = [torch.tensor([[0.0, 12.0], [24.0, 12.0]])]
-    found = [covers._cut_off(line, True, seeded(s))[0] for s in range(1000)]
+    found = [occluders._cut_off(line, True, seeded(s))[0] for s in range(1000)]
     ends = [[across(torch.cat(side), BAR)[0].abs().min().item() for side in halves] for halves in found]
     short = torch.tensor(ends) > 2.8  # cut off short of the bar, below and above
     assert torch.tensor(ends)[short].max() < 2.83 + 0.2
@@ -259,17 +268,17 @@ def test_what_is_drawn_by_lot_has_the_documented_distribution():
 
 
 def test_the_bar_is_two_units_wide_and_strokes_are_followed_as_far_as_documented(unshifted):
-    circles = cover(["circle"] * 8, seeded(), size=192)
+    circles = occlude(["circle"] * 8, seeded(), size=192)
     beside, _ = across(pixel_centres(192), BAR)
     ink = circles.halves.sum(1).float() / 255
     full = ink.amax(0)
     assert full[beside.abs() < 1 - 24 / 192].max() == 0
     assert full[(beside.abs() > 1 + 12 / 192) & (beside.abs() < 1.2)].max() == 1
     kept = circles.counts.max()
-    steps = (circles.places[0, 0].diff(dim=0).norm(dim=1) * BOX / 192)[: circles.counts[0, 0] - 1]
+    steps = (circles.positions[0, 0].diff(dim=0).norm(dim=1) * BOX / 192)[: circles.counts[0, 0] - 1]
     torch.testing.assert_close(steps, torch.full_like(steps, 0.2), atol=0.005, rtol=0)
     assert kept * 0.2 == pytest.approx(3.6)
-    nearest = across(circles.places[:, :, 0] * BOX / 192, BAR)[0].abs()
+    nearest = across(circles.positions[:, :, 0] * BOX / 192, BAR)[0].abs()
     assert nearest.min() == pytest.approx(1.3, abs=0.15)
 
 

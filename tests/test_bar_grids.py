@@ -1,4 +1,4 @@
-"""hssl.worlds.mosaics: bars lie as they are said to, tints are where they belong, and ceilings against quadrature."""
+"""hssl.worlds.contours.bar_grids: bars lie as they are said to, tints are where they belong, and ceilings against quadrature."""
 
 import math
 
@@ -7,11 +7,19 @@ import pytest
 import torch
 from scipy.stats import chisquare, kstest, norm
 
-from hssl.worlds.mosaics import SIDES, BarGrids, _bars, ceiling, sample
+from hssl.worlds.contours.bar_grids import SIDES, BarGrids, _bars
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def sample(n, tint, generator, scope="cell", **settings):
+    return BarGrids(tint, scope, **settings).draw(n, generator)
+
+
+def ceiling(n, generator, of="cell", **settings):
+    return BarGrids(0.5, **settings).ceiling(n, generator, of=of)
 
 
 def folded(angle):
@@ -42,7 +50,7 @@ def fitted(patches):
     return torch.atan2(-xy, yy - xx) / 2, xx + yy, by_x, by_y
 
 
-# pictures
+# images
 @pytest.mark.parametrize("scope", SIDES)
 def test_shapes_and_determinism(scope):
     one, same, other = (sample(5, 0.5, seeded(s), scope=scope) for s in (1, 1, 2))
@@ -50,13 +58,13 @@ def test_shapes_and_determinism(scope):
     assert [tuple(f.shape) for f in one] == [(5, 3, 32, 32), (5,), (5, 4, 4), (5, side, side, 3)]
     assert [f.dtype for f in one] == [torch.float32, torch.int64, torch.float32, torch.float32]
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
-    assert not torch.equal(one.pictures, other.pictures) and one.pictures.is_contiguous()
+    assert not torch.equal(one.images, other.images) and one.images.is_contiguous()
 
 
 def test_bars_lie_as_they_are_said_to():
     """The logarithm of a bar is −(x sin θ − y cos θ + shift)² / (2 · 0.22²): a quadratic form, fitted to each patch."""
     drawn = sample(500, 0.0, seeded(), noise=0.0, jitter=1.0)
-    patches = drawn.pictures[:, 0].unfold(1, 8, 8).unfold(2, 8, 8).flatten(3)  # (n, 4, 4, 64), row by row
+    patches = drawn.images[:, 0].unfold(1, 8, 8).unfold(2, 8, 8).flatten(3)  # (n, 4, 4, 64), row by row
     found, trace, by_x, by_y = fitted(patches)
     torch.testing.assert_close(trace, torch.ones(500, 4, 4).double(), atol=1e-3, rtol=0)
     assert folded(found - drawn.orientations).abs().max() < 1e-3
@@ -91,9 +99,9 @@ def test_scenes_are_balanced():
 
 def test_without_tint_colours_differ_by_noise_only():
     grey, noisy = sample(50, 0.0, seeded(), noise=0.0), sample(2000, 0.0, seeded())
-    assert torch.equal(grey.pictures[:, 0], grey.pictures[:, 1])
-    assert torch.equal(grey.pictures[:, 0], grey.pictures[:, 2]) and not grey.tints.any()
-    noise = noisy.pictures - sample(2000, 0.0, seeded(), noise=0.0).pictures
+    assert torch.equal(grey.images[:, 0], grey.images[:, 1])
+    assert torch.equal(grey.images[:, 0], grey.images[:, 2]) and not grey.tints.any()
+    noise = noisy.images - sample(2000, 0.0, seeded(), noise=0.0).images
     assert kstest(noise.flatten()[::20], norm(scale=0.15).cdf).pvalue > 0.001
     between = torch.corrcoef(noise.transpose(0, 1).flatten(1)).fill_diagonal_(0)
     assert between.abs().max() < 4.5 / math.sqrt(2000 * 32**2)
@@ -104,7 +112,7 @@ def test_a_tint_is_the_same_wherever_its_scope_reaches(scope):
     """The same seed without tint has the same bars and noise, so that the difference is the tint."""
     tinted, plain = (sample(100, t, seeded(3), scope=scope) for t in (1.5, 0.0))
     assert torch.equal(tinted.scenes, plain.scenes) and torch.equal(tinted.orientations, plain.orientations)
-    edge, patches = 32 // SIDES[scope], (tinted.pictures - plain.pictures).unfold(2, 8, 8).unfold(3, 8, 8)
+    edge, patches = 32 // SIDES[scope], (tinted.images - plain.images).unfold(2, 8, 8).unfold(3, 8, 8)
     for row in range(4):
         for column in range(4):
             wanted = tinted.tints[:, 8 * row // edge, 8 * column // edge, :, None, None].expand(-1, -1, 8, 8)
@@ -162,7 +170,7 @@ def test_pairs_have_the_noise_and_the_jitter_of_their_world():
         (lambda: BarGrids(-1.0), "^tint: wanted a finite number ≥ 0"),
         (lambda: BarGrids(1.0, noise=math.inf), "^noise: wanted a finite number ≥ 0"),
         (lambda: BarGrids(1.0, jitter=math.nan), "^jitter: wanted a finite number ≥ 0"),
-        (lambda: BarGrids(1.0, "row"), "^scope: wanted one of patch, cell, picture, got 'row'"),
+        (lambda: BarGrids(1.0, "row"), "^scope: wanted one of patch, cell, image, got 'row'"),
         (lambda: BarGrids(1.0).sample(0, seeded()), "^n: wanted a whole number ≥ 1"),
         (lambda: BarGrids(1.0).sample(1, 0), "^generator: wanted Generator, got 0"),
         (lambda: sample(1, 0.5, None), "^generator: wanted Generator, got None"),
@@ -183,7 +191,7 @@ def test_ceilings_of_a_patch_against_quadrature():
     assert np.abs(found.numpy() - wanted).max() < 4.5 * 0.5 / math.sqrt(n)
 
 
-@pytest.mark.parametrize(("of", "side"), [("cell", 2), ("picture", 1)])
+@pytest.mark.parametrize(("of", "side"), [("cell", 2), ("image", 1)])
 def test_ceilings_against_the_share_of_right_answers(of, side):
     """Of an observer written apart, on the orientations of `sample`: within 4.5 standard errors."""
     n, jitter = 20_000, 0.4
@@ -201,8 +209,8 @@ def test_ceilings_against_the_share_of_right_answers(of, side):
 
 
 def test_ceilings_are_ordered_and_symmetric():
-    patch, cell, picture = found = [ceiling(10_000, seeded(), of=of) for of in SIDES]
-    assert patch.min() > 1 / 8 and patch.max() < cell.min() and cell.max() < picture.min() <= 1 + 1e-9
+    patch, cell, image = found = [ceiling(10_000, seeded(), of=of) for of in SIDES]
+    assert patch.min() > 1 / 8 and patch.max() < cell.min() and cell.max() < image.min() <= 1 + 1e-9
     for accuracy in found:  # mirrored about the diagonal, and turned by π
         assert (accuracy - accuracy.T).abs().max() < 0.03
         assert (accuracy - accuracy.flip(0, 1)).abs().max() < 0.03
@@ -212,14 +220,14 @@ def test_the_book_s_ceilings():
     """Chance is 0.125; within 4.5 standard errors."""
     for of, wanted in (("patch", 0.514), ("cell", 0.933)):
         assert ceiling(20_000, seeded(8), of=of).mean().item() == pytest.approx(wanted, abs=0.005)
-    assert ceiling(20_000, seeded(8), of="picture").item() > 0.9999
+    assert ceiling(20_000, seeded(8), of="image").item() > 0.9999
 
 
 def test_ceilings_without_and_with_overwhelming_jitter():
     still = ceiling(500, seeded(), of="patch", jitter=1e-3)
     middle = torch.eye(4).flip(0).bool()  # where the sign changes nothing
     torch.testing.assert_close(still, torch.where(middle, 0.5, 1.0).double(), atol=1e-9, rtol=0)
-    assert ceiling(500, seeded(), of="picture", jitter=8.0).item() == pytest.approx(1 / 8, abs=1e-6)
+    assert ceiling(500, seeded(), of="image", jitter=8.0).item() == pytest.approx(1 / 8, abs=1e-6)
     assert torch.equal(ceiling(50, seeded(1)), ceiling(50, seeded(1)))
 
 
@@ -232,10 +240,10 @@ def test_ceilings_without_and_with_overwhelming_jitter():
         ({"tint": math.nan}, "tint: wanted a finite number"),
         ({"jitter": math.inf}, "jitter: wanted a finite number"),
         ({"noise": -0.1}, "noise: wanted a finite number"),
-        ({"scope": "row"}, "scope: wanted one of patch, cell, picture, got 'row'"),
+        ({"scope": "row"}, "scope: wanted one of patch, cell, image, got 'row'"),
     ],
 )
-def test_bad_pictures_are_named(change, message):
+def test_bad_images_are_named(change, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         sample(**{"n": 3, "tint": 0.5, "generator": seeded(), **change})
 
@@ -244,7 +252,7 @@ def test_bad_pictures_are_named(change, message):
     ("change", "message"),
     [
         ({"n": 0}, "n: wanted a whole number ≥ 1, got 0"),
-        ({"of": "row"}, "of: wanted one of patch, cell, picture, got 'row'"),
+        ({"of": "row"}, "of: wanted one of patch, cell, image, got 'row'"),
         ({"jitter": 0.0}, "jitter: wanted a finite number > 0, got 0"),
         ({"jitter": -1.0}, "jitter: wanted a finite number"),
     ],

