@@ -1,4 +1,4 @@
-"""hssl.worlds.contours.bar_grids: bars lie as they are said to, tints are where they belong, and ceilings against quadrature."""
+"""hssl.worlds.contours.bar_grids: where bars and tints are, and ceilings against quadrature."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""hssl.worlds.contours.contours: samples and ratios against scipy, what the ratio must not depend on, and the ideal observer."""
+"""hssl.worlds.contours.contours: samples and ratios against scipy, invariances, and the ideal observer."""
 
 import math
 

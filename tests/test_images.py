@@ -1,4 +1,4 @@
-"""hssl.worlds.pictures.images: pairs of the reader's own images, what views may do, how images are moved, and what is empty."""
+"""hssl.worlds.pictures.images: pairs of the reader's own images, what views may do, and what is empty."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""hssl.worlds.contours.triplets: each window is a pair of contours, the ratio is exact, no window alone says anything."""
+"""hssl.worlds.contours.triplets: each window is a pair of `contours`, the ratio is exact, one window is blind."""
 
 import math
 from itertools import pairwise
@@ -185,7 +185,7 @@ def test_the_ratio_turns_independent_windows_into_persistent_ones(triplets, a):
 
 def test_what_the_ratio_must_not_depend_on(triplets):
     pairs, other = double(triplets[0.8]), double(triplets[0])
-    ratio, (first, second) = ratio_of(pairs, 0.8), windows(pairs)
+    ratio = ratio_of(pairs, 0.8)
     back = [member * torch.tensor([-1, -1, 1, 1, 1, 1]) for member in (pairs.first, pairs.second)]  # turned by π
     moved = [
         torch.cat([a[:, :2] / 2, b[:, 2:]], 1) for a, b in ((pairs.first, other.first), (pairs.second, other.second))

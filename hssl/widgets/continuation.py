@@ -32,8 +32,8 @@ class Continuation(Widget):
     which points from its first end to its second, how the second is turned against it, and both contrasts. Its
     logit is log((exp(F + shift) − (1 − rate)) / rate), held above `calibration.FLOOR`; the ideal observer's is the
     model's log-likelihood ratio. A distance beyond the model's range is taken as the nearest within, for both. Two
-    strokes belong together with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of its two
-    logits).
+    strokes belong together with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of
+    its two logits).
 
     Args:
         critic: `Linear` layers with one kind of activation between (GELU, ReLU or Tanh), from 6 numbers to 1.

@@ -98,7 +98,8 @@ def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) ->
 def ideal_logits(settings: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
     """The same by the log-likelihood ratio of `Contours`, against strokes at uniform positions and orientations.
 
-    >>> ahead, beside = ideal_logits(settings_of(Contours()), np.ones(2), np.array([0, np.pi / 2]), np.array([0, np.pi]))
+    >>> settings = settings_of(Contours())
+    >>> ahead, beside = ideal_logits(settings, np.ones(2), np.array([0, np.pi / 2]), np.array([0, np.pi]))
     >>> bool(ahead > 0 > beside)
     True
     """
@@ -140,5 +141,5 @@ def association_fields(data: dict) -> dict[str, str]:
     return {name: encode(np.round(255 * inside / (1 + np.exp(-logit))), "u1") for name, logit in logits.items()}
 
 
-def _log_cosh(x: np.ndarray) -> np.ndarray:
+def _log_cosh(x: np.ndarray | float) -> np.ndarray | float:
     return np.logaddexp(x, -x) - np.log(2)

@@ -245,7 +245,7 @@ class Contours:
         return seen._replace(azimuth=seen.azimuth.masked_fill(itself, 0.0))
 
     def _relate(self, displacement: Tensor, first: Tensor, second: Tensor, contrast_1: Tensor, contrast_2: Tensor):
-        """By the displacement of the second from the first, shape (…, 2), the orientations and the contrasts of both."""
+        """By the displacement of the second from the first, shape (…, 2), and both orientations and contrasts."""
         return Relations(
             torch.hypot(*displacement.unbind(-1)).clamp_min(self.smallest),
             wrap(torch.atan2(displacement[..., 1], displacement[..., 0]) - first, -math.pi, math.pi),

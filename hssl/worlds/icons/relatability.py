@@ -233,11 +233,14 @@ class _Row:
         for i, j in _shuffled((apart >= self.window).nonzero(), self.generator)[:TRIES].tolist():
             bend = (self.courses[1][j] - self.courses[0][i] - torch.pi).rad2deg()
             self.bend = ((bend + 180) % 360 - 180).abs()
-            found = {"same": self._pair(first[i], second[j], self.icon.rest[None])}
+            if (true := self._pair(first[i], second[j], self.icon.rest[None])) is None:
+                continue
+            found = {"same": true}
             for kind in filter(controls.__contains__, CONTROLS):
-                if all(found.values()):
-                    found[kind] = self._control(kind, found["same"], first[i], second[j])
-            if all(found.values()):
+                if (control := self._control(kind, true, first[i], second[j])) is None:
+                    break
+                found[kind] = control
+            else:
                 return found
         return None
 

@@ -1,6 +1,6 @@
 """Images of any kind as a world, the reader's own too: a pair is two views of one image. Which windows show anything.
 
-Images that come with the book are in `labelled` and `photographs`; what an encoder makes of pairs is left to `training`.
+Images that come with the book are in `labelled` and `photographs`; what encoders make of them, to `training`.
 """
 
 import math

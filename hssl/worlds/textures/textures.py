@@ -1,4 +1,4 @@
-"""Four kinds of images with no object, each with factors of variation that are known, and pairs that share some of them.
+"""Four kinds of images with no object, each with known factors of variation, and pairs that share some of them.
 
 The scene without its object is `scenes.render`'s; the boundary between two regions is left to `boundaries`.
 """
