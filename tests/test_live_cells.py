@@ -35,7 +35,7 @@ def test_the_continuation_is_trained_again_and_heard(monkeypatch):
 
     widget = Continuation(make_critic(torch.Generator()), Contours(), rate=0.5)
     names = dict(widget=widget, make_critic=make_critic, device="cpu", N=16, rho=0.5, eta=0.01, losses=losses)
-    names |= dict(torch=torch, fit=fit, features=features, world=Contours())
+    names |= dict(torch=torch, fit=fit, features=features, world=Contours(), partial=partial)
     said, retrain = run_live("continuation", names, monkeypatch)
     before = widget.probabilities()
     retrain(steps=3, seed=1)
