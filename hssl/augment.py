@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms import v2
 
-from hssl.checks import ArgumentError, checked
+from hssl.checks import ArgumentError, Count, Inside, checked
 from hssl.pairs import Pairs, View
 
 Images = Float[Tensor, "n 3 size size"]
+Views = Float[Tensor, "n 3 side side"]  # of a side length of their own
 
 
 @checked
@@ -106,6 +107,66 @@ def camera(images: Images, generator: torch.Generator) -> Images:
     return _each(v2.Compose([v2.ColorJitter(brightness=0.3), blur, v2.GaussianNoise(sigma=0.03)]), images, generator)
 
 
+@checked
+def viewpoint(
+    images: Images,
+    generator: torch.Generator,
+    *,
+    roll: float = 180.0,
+    tilt: float = 25.0,
+    field: Inside = 0.5,
+    size: Count | None = None,
+) -> Views:
+    """Seen by a pinhole camera from another side: rolled about its axis, and moved round the middle of the image.
+
+    The image is a plane, and the camera looks at its middle, from two half sides away. Both angles are uniform, and so
+    is the direction of the tilt. What lies outside the image is seen mirrored; by default nothing of it is.
+
+    Args:
+        roll: most degrees of the roll, to either side, 0 to 180.
+        tilt: most degrees between the camera's axis and the normal of the plane, 0 to 45.
+        field: how much of the image's side the camera sees from straight ahead.
+        size: side length of the views, pixels; None means that of the images.
+    Taught in: ood_photographs, "Two kinds of view".
+
+    >>> viewpoint(torch.rand(2, 3, 64, 64, generator=g), g, size=32).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    for name, value, most in (("roll", roll, 180), ("tilt", tilt, 45)):
+        if not 0 <= value <= most:
+            raise ArgumentError(f"{name}: wanted 0 to {most} degrees, got {value}")
+    draws = torch.rand(3, len(images), generator=generator, device=generator.device).to(images)
+    rolled, tilted = (2 * draws[0] - 1) * math.radians(roll), draws[1] * math.radians(tilt)
+    about, zero = 2 * math.pi * draws[2], torch.zeros_like(rolled)
+    rotation = _turn(tilted * about.cos(), tilted * about.sin(), zero) @ _turn(zero, zero, rolled)
+    away = 2.0
+    centre = -away * rotation[:, :, 2]  # of the camera, shape (n, 3); the plane is z = 0
+    rays = rotation * rotation.new_tensor([field, field, away])  # of a pixel at (u, v): rays @ (u, v, 1)
+    # a ray meets the plane at centre − (centre_z / ray_z) · ray
+    meets = centre[:, :2, None] * rays[:, 2:] - centre[:, 2, None, None] * rays[:, :2]
+    return _looked_at(images, torch.cat([meets, rays[:, 2:]], 1), size)
+
+
+@checked
+def zoom(
+    images: Images, generator: torch.Generator, *, factor: tuple[float, float] = (1.0, 2.0), size: Count | None = None
+) -> Views:
+    """Seen from nearer: the middle of the image, enlarged by a factor between these two, uniform in its logarithm.
+
+    Args:
+        size: side length of the views, pixels; None means that of the images.
+    Taught in: ood_photographs, "Two kinds of view".
+
+    >>> zoom(torch.rand(2, 3, 16, 16, generator=g), g, factor=(1.0, 3.0)).shape
+    torch.Size([2, 3, 16, 16])
+    """
+    if not 1 <= factor[0] <= factor[1] < math.inf:
+        raise ArgumentError(f"factor: wanted two finite numbers in rising order, from 1, got {factor}")
+    draw = torch.rand(len(images), generator=generator, device=generator.device).to(images)
+    side = (factor[0] * (factor[1] / factor[0]) ** draw).reciprocal()
+    return _looked_at(images, torch.stack([side, side, torch.ones_like(side)], 1).diag_embed(), size)
+
+
 def channel_mix(images: Images, generator: torch.Generator) -> Images:
     """Each new channel is a random average of the three old ones, drawn anew for every image: no hue survives.
 
@@ -125,6 +186,8 @@ VIEWS: dict[str, View] = {
     "rotation": quarter_turn,
     "camera": camera,
     "channel_mix": channel_mix,
+    "viewpoint": viewpoint,
+    "zoom": zoom,
 }
 
 
@@ -175,6 +238,24 @@ def two_views(images: Images, names: str, generator: torch.Generator) -> Pairs:
 def _check(images: Tensor) -> None:
     if not len(images) or not ((images >= 0) & (images <= 1)).all():
         raise ArgumentError("images: wanted at least one, and values in [0, 1]")
+
+
+def _turn(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """Rotations about (x, y, z) by its length in radians, shape (n, 3, 3)."""
+    zero = torch.zeros_like(x)
+    return torch.linalg.matrix_exp(torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3))
+
+
+def _looked_at(images: Tensor, homographies: Tensor, size: int | None) -> Tensor:
+    """Views whose pixel at (u, v), from −1 to 1, shows what is at the homography, shape (n, 3, 3), of (u, v, 1)."""
+    _check(images)
+    side = size or images.shape[-1]
+    at = ((torch.arange(side) + 0.5) / side * 2 - 1).to(images)
+    v, u = torch.meshgrid(at, at, indexing="ij")
+    pixels = torch.stack([u, v, torch.ones_like(u)], 2)
+    seen = torch.einsum("nij,hwj->nhwi", homographies, pixels)
+    field = seen[..., :2] / seen[..., 2:]
+    return grid_sample(images, field, padding_mode="reflection", align_corners=False)
 
 
 def _each(transform: Callable, images: Tensor, generator: torch.Generator) -> Tensor:

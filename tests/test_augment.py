@@ -18,6 +18,8 @@ from hssl.augment import (
     crop,
     quarter_turn,
     two_views,
+    viewpoint,
+    zoom,
 )
 
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -168,3 +170,89 @@ def test_bad_pairs_of_views_are_named():
         two_views(IMAGES[:0], "rotation", seeded())
     with pytest.raises(ValueError, match="least: wanted 0 or 1, got 2"):
         quarter_turn(IMAGES, seeded(), least=2)
+
+
+# views from another side and from nearer: of a plane whose red rises across and whose green rises down
+ACROSS = ((torch.arange(64) + 0.5) / 64).expand(64, 64)
+PLANE = torch.stack([ACROSS, ACROSS.T, torch.full((64, 64), 0.5)])
+
+
+def seen_at(view):
+    """Where in the plane each pixel of a view lies, in half sides from the middle: x and y, shape (n, size, size)."""
+    return 2 * view[:, 0] - 1, 2 * view[:, 1] - 1
+
+
+def test_from_straight_ahead_a_camera_sees_the_middle_of_the_image():
+    view = viewpoint(PLANE[None], seeded(), roll=0, tilt=0, field=0.5)
+    x, y = seen_at(view)
+    wanted = ((torch.arange(64) + 0.5) / 64 * 2 - 1) * 0.5
+    torch.testing.assert_close(x[0], wanted.expand(64, 64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y[0], wanted.expand(64, 64).T, atol=1e-5, rtol=0)
+
+
+def test_a_roll_turns_the_view_and_keeps_lengths():
+    x, y = seen_at(viewpoint(PLANE[None].expand(300, -1, -1, -1), seeded(), roll=180, tilt=0))
+    dx, dy = x[:, 31, -1] - x[:, 31, 0], y[:, 31, -1] - y[:, 31, 0]
+    torch.testing.assert_close(torch.hypot(dx, dy), torch.full((300,), 0.5 * 2 * 63 / 64), atol=1e-4, rtol=0)
+    turns = torch.atan2(dy, dx) / torch.pi
+    assert -1 < turns.min() < -0.9 and 0.9 < turns.max() < 1 and abs(turns.mean()) < 0.15
+    few, _ = seen_at(viewpoint(PLANE[None].expand(300, -1, -1, -1), seeded(), roll=10, tilt=0))
+    assert (few[:, 31, -1] - few[:, 31, 0]).min() > 0.98 * torch.cos(torch.tensor(torch.pi / 18))
+
+
+def test_a_tilt_shortens_what_recedes_by_the_pinhole_law():
+    """Of a plane seen from 2 half sides, turned by t: a ray at v half sides meets it at 2 v / (2 cos t ∓ v sin t)."""
+    images = PLANE[None].expand(2000, -1, -1, -1)
+    x, y = seen_at(viewpoint(images, seeded(), roll=0, tilt=25, field=0.5))
+    far = torch.hypot(x, y).amax((1, 2))  # of a corner
+    t = torch.tensor(25 * torch.pi / 180)
+    corner = 0.5 * 63 / 64 * 2**0.5
+    largest = 2 * corner / (2 * t.cos() - corner * t.sin())
+    assert largest - 0.05 < far.max() <= largest + 1e-4 and far.min() >= corner - 1e-4
+    torch.testing.assert_close(x[:, 31:33, 31:33].mean((1, 2)), torch.zeros(2000), atol=0.01, rtol=0)  # looks there
+    lines = torch.stack([x, y], 1)[:, :, 20]  # a row of the view is a straight line of the plane
+    steps = (lines - lines[:, :, :1])[:, :, 1:]
+    turned = steps[:, 0] * steps[:, 1, -1:] - steps[:, 1] * steps[:, 0, -1:]
+    assert turned.abs().max() < 1e-3
+
+
+def test_nothing_from_outside_is_seen_by_default():
+    inside = torch.zeros(1, 3, 64, 64)
+    inside[..., 1:-1, 1:-1] = 1
+    assert viewpoint(inside.expand(500, -1, -1, -1), seeded()).min() > 0.99
+    assert zoom(inside[..., 1:-1, 1:-1], seeded()).min() > 0.99
+
+
+def test_a_zoom_shows_the_middle_so_many_times_larger():
+    x, y = seen_at(zoom(PLANE[None].expand(500, -1, -1, -1), seeded(), factor=(2.0, 4.0)))
+    factors = 2 * 63 / 64 / (x[:, 5, -1] - x[:, 5, 0])
+    torch.testing.assert_close(x, y.mT, atol=1e-4, rtol=0)
+    torch.testing.assert_close(x, -x.flip(2), atol=1e-4, rtol=0)
+    assert 2 - 1e-3 < factors.min() < 2.05 and 3.95 < factors.max() < 4 + 1e-3
+    assert factors.log2().mean().item() == pytest.approx(1.5, abs=0.05)  # uniform in the logarithm
+    same = zoom(IMAGES, seeded(), factor=(1.0, 1.0))
+    torch.testing.assert_close(same, IMAGES, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("view", [viewpoint, zoom])
+def test_a_view_may_have_fewer_pixels(view):
+    assert view(IMAGES, seeded(), size=16).shape == (6, 3, 16, 16)
+    half = zoom(IMAGES, seeded(), factor=(1.0, 1.0), size=16)
+    torch.testing.assert_close(half, interpolate(IMAGES, 16, mode="area"), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: viewpoint(IMAGES, seeded(), tilt=60.0), "^tilt: wanted 0 to 45 degrees, got 60"),
+        (lambda: viewpoint(IMAGES, seeded(), roll=200.0), "^roll: wanted 0 to 180 degrees, got 200"),
+        (lambda: viewpoint(IMAGES, seeded(), field=0.0), "^field: wanted"),
+        (lambda: viewpoint(IMAGES + 1, seeded()), "^images: wanted"),
+        (lambda: zoom(IMAGES, seeded(), factor=(0.5, 2.0)), "^factor: wanted .* from 1, got"),
+        (lambda: zoom(IMAGES, seeded(), factor=(3.0, 2.0)), "^factor: wanted .* from 1, got"),
+        (lambda: zoom(IMAGES, seeded(), size=0), "^size: wanted"),
+    ],
+)
+def test_bad_settings_of_a_view_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
