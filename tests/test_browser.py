@@ -55,7 +55,9 @@ def test_formulas_are_typeset(browser, host):
     page.close()
 
 
-@pytest.mark.parametrize("name", ["content_style", "causal_scenes", "content_in_depth", "arrows"])
+@pytest.mark.parametrize(
+    "name", ["content_style", "breaking", "causal_scenes", "sharing", "content_in_depth", "arrows"]
+)
 def test_formulas_fit_a_phone(browser, host, name):
     page = browser.new_page(viewport={"width": 390, "height": 800})
     page.goto(f"{host}/book/{name}.html")
