@@ -3,8 +3,9 @@
     python benchmarks/published_column.py --seconds 560 --record     # one GPU, 16 cores
 
 Every run trains an encoder on pairs of rendered scenes and is scored as on the page; the row says what it found. With
---record the rows go to book/results/published_column.csv, which the page shows. Runs that would start after the time is
-up are left out, the most important come first. `--smoke` makes each of them tiny, to see on any machine that it works.
+--record the rows go to book/results/published_column.csv, which the page shows: a run made again replaces its row, all
+other rows stay, so several calls add up. Runs that would start after the time is up are left out, the most important
+come first. `--smoke` makes each of them tiny, to see on any machine that it works.
 """
 
 import argparse
@@ -38,7 +39,7 @@ KEPT = Path(__file__).resolve().parents[1] / "book" / "results" / "published_col
 POOL = Path(os.environ.get("HSSL_POOL", "/dev/shm/hssl"))  # rendered once for all processes
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SMOKE = bool(os.environ.get("HSSL_SMOKE"))
-MOST, PROBED = (60, 400) if SMOKE else (36000, 3000)  # pairs that are rendered; scenes that are probed
+MOST, PROBED = (60, 100) if SMOKE else (36000, 3000)  # pairs that are rendered; scenes that are probed
 MARGIN = 70  # seconds before the end in which no run starts
 
 
@@ -69,7 +70,9 @@ CHANGES = [
 ]
 RESNET = Setting("ResNet-18, 64 pixels", 64, 512, 36000, 1500, ())
 LONG = replace(RESNET, name="ResNet-18, four times the steps", steps=6000)
-NEARLY = ("hues:0.4", "rotations:0.4", "positions:0.4", "peeled:exact", "told:all", "told:class and rotation")
+SUPERVISED = ("supervised:all", "supervised:class and rotation")
+NEARLY = ("hues:0.4", "rotations:0.4", "positions:0.4", "peeled:exact", *SUPERVISED)
+RUN = ["change", "views", "sharing", "seed"]  # what names a run
 RELIT = ("hues:0.4", "peeled:exact")
 OTHERS = [f"{views}:{how}" for how in ("exact", "released") for views in ("hues", "rotations", "positions")]
 
@@ -106,9 +109,9 @@ def drawn(latents, size: int) -> Tensor:
 
 
 def pool(of: str, setting: Setting, seed: int, count: int) -> dict[str, Tensor]:
-    """Rendered pairs, and what a supervised network is told of the firsts."""
+    """Rendered pairs, and the true factors of the first members."""
     views, how = of.split(":")
-    views = {"peeled": "positions+hues", "told": "hues"}.get(views, views)
+    views = {"peeled": "positions+hues", "supervised": "hues"}.get(views, views)
     generator = torch.Generator().manual_seed(seed)
     if how == "released":
         bank = NearestScenes(views, max(2 * count, 200), generator=generator).bank
@@ -121,7 +124,7 @@ def pool(of: str, setting: Setting, seed: int, count: int) -> dict[str, Tensor]:
     targets = scenes.truth(first)
     made["targets"] = torch.cat([targets[name] for name in FACTORS], 1)
     made["rotation"] = targets["rotation"]
-    if not of.startswith("told"):
+    if not of.startswith("supervised"):
         made["second"] = drawn(second, setting.size)
     return made
 
@@ -190,7 +193,7 @@ def stored(setting: Setting, of: str, seed: int) -> dict[str, Tensor]:
 
 
 def train(setting: Setting, of: str, seed: int) -> Network:
-    """One encoder, trained on its pairs or, where it is told, on the true factors of the first members."""
+    """One encoder, trained on its pairs or, if supervised, on the true factors of the first members."""
     store, generator = stored(setting, of, seed), torch.Generator(DEVICE).manual_seed(seed)
     weights = torch.Generator().manual_seed(seed)
     fitted = partial(fit, steps=setting.steps, learning_rate=3e-3 if setting.channels else 1e-3)
@@ -208,18 +211,18 @@ def train(setting: Setting, of: str, seed: int) -> Network:
             members = [x / 255 for x in members]
         return tuple(channel_mix(x, generator) for x in members) if of == "peeled:exact" else tuple(members)
 
-    def told():
+    def labelled():
         rows = drawn_rows()
         return Batch((store["first"][rows].float() / 255,), (store["labels"][rows], truth[rows]))
 
-    def supervised(h, labels, wanted):
+    def by_labels(h, labels, wanted):
         return cross_entropy(h[:, :7], labels) + ((h[:, 7:] - wanted) ** 2).mean()
 
-    if of.startswith("told"):
-        truth = store["targets" if of == "told:all" else "rotation"]
+    if of.startswith("supervised"):
+        truth = store["targets" if of == "supervised:all" else "rotation"]
         truth = (truth - truth.mean(0)) / truth.std(0)
         encoder = Network(setting, 7 + truth.shape[1], weights)
-        fitted(encoder, told, loss=supervised)
+        fitted(encoder, labelled, loss=by_labels)
     else:
         encoder = Network(setting, 32, weights)
         fitted(encoder, pairs, loss=partial(losses.info_nce, temperature=0.2, symmetric=True))
@@ -267,6 +270,16 @@ def run(setting: Setting, of: str, seed: int, until: float) -> dict | None:
     return row | {name: round(value, 4) for name, value in score(encoder, setting.size).items()}
 
 
+def keep(rows: list[dict], path: Path = KEPT) -> None:
+    """Add rows to the table; one of the same setting, pairs and seed is replaced. The file is replaced as a whole."""
+    frame = pd.DataFrame(rows)
+    if path.exists():
+        frame = pd.concat([pd.read_csv(path, dtype={"sharing": str}), frame])
+    frame = frame.drop_duplicates(RUN, keep="last").sort_values(RUN)
+    frame.to_csv(path.with_suffix(".new"), index=False)
+    path.with_suffix(".new").rename(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=560, help="how long all of it may take")
@@ -289,9 +302,7 @@ def main() -> None:
             rows.append(row)
             print(" ".join(f"{k}={v}" for k, v in row.items() if k not in FACTORS or k == "rotation"), flush=True)
             if options.record and not options.smoke:
-                frame = pd.DataFrame(rows).sort_values(["change", "views", "sharing", "seed"])
-                frame.to_csv(KEPT.with_suffix(".new"), index=False)
-                KEPT.with_suffix(".new").rename(KEPT)
+                keep(rows)
     print(f"{len(rows)} of {len(waiting)} runs")
 
 

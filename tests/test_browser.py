@@ -55,6 +55,18 @@ def test_formulas_are_typeset(browser, host):
     page.close()
 
 
+@pytest.mark.parametrize(
+    "name", ["content_style", "breaking", "causal_scenes", "sharing", "content_in_depth", "arrows"]
+)
+def test_formulas_fit_a_phone(browser, host, name):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(f"{host}/book/{name}.html")
+    page.wait_for_selector("mjx-container[display=true] mjx-math")
+    wide = """all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.closest("div.math").id)"""
+    assert page.eval_on_selector_all("mjx-container[display=true]", wide) == []
+    page.close()
+
+
 def test_a_latent_is_swept_by_mouse_and_keyboard(browser, host):
     page = browser.new_page()
     page.goto(f"{host}/book/causal_scenes.html", wait_until="networkidle")

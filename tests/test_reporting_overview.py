@@ -39,11 +39,11 @@ def test_rows_are_in_words_and_their_section_is_a_link(folder):
     keep("x.no_label", 0.5, limit=1.0, section="Renamed since")
     soup = page(folder, I=["demo"])
     first, second = soup.select("tbody")
-    assert first.a["href"] == "demo.html#the-table" and first.a.text == "The table"
+    assert first.a["href"] == "demo.ipynb#the-table" and first.a.text == "The table"
     row = first.find_all("tr")[1]
     assert row.th.text == "p < 1: content" and row.th["title"] == "table.content"
     assert [cell.text for cell in row.find_all("td")[:4]] == ["0.99", "1.00", "0.990 ± 0.014 R²", "2, quick"]
-    assert second.a["href"] == "demo.html"  # no such section on the page: the chapter itself
+    assert second.a["href"] == "demo.ipynb"  # no such section on the page: the chapter itself
     assert second.find_all("tr")[1].th.text == "x, no label"
 
 

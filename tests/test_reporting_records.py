@@ -259,6 +259,8 @@ def test_run_times_and_benchmarks(folder):
     assert results.run_time("demo") == ""
     (folder / "run_times.json").write_text('{"demo": {"quick": {"seconds": 55, "cores": 2}}}')
     assert results.run_time("demo") == "1 min 00 s with the quick budget on 2 cores"
+    (folder / "run_times.json").write_text('{"demo": {"full": {"seconds": 5, "cores": 1}}}')
+    assert results.run_time("demo") == "10 s with the full budget on 1 core"
     assert results.benchmarks().empty
     results.record_benchmark("a", ours=300.0, other=3.0, unit="images/s", what="render")
     results.record_benchmark("b", ours=1.0, other=120.0, unit="s", what="train")

@@ -4,6 +4,7 @@ A Sphinx extension, and the scan that the tests share with it:
 
 - the directive `library` writes the entries of a module from its docstrings, `library-overview` a table of them;
 - a docstring's `Taught in: chapter, "section"` becomes a link to that section, and a missing section is a warning;
+- a link that a cell's output makes to another notebook leads to that page, so that it works in JupyterLab and here;
 - a function's name in backticks, in a chapter or a docstring, becomes a link to its entry where only one is meant.
 """
 
@@ -26,6 +27,7 @@ from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
+NOTEBOOK = re.compile(r'href="(\w+)\.ipynb')
 TAUGHT = re.compile(r'Taught in:\s+(\w+),\s+"([^"]+)"')
 
 
@@ -307,6 +309,23 @@ class LinkNames(SphinxPostTransform):
             link += literal
 
 
+class LinkOutputs(SphinxPostTransform):
+    """Tables that code prints link to notebooks, as JupyterLab wants it; here they link to the pages."""
+
+    default_priority = 15
+
+    def run(self, **kwargs):
+        known = self.env.found_docs
+        folder = self.env.docname.rpartition("/")[0]
+
+        def page(found: re.Match) -> str:
+            return f'href="{found[1]}.html' if f"{folder}/{found[1]}" in known else found[0]
+
+        for output in self.document.findall(nodes.raw):
+            if 'href="' in output.astext():
+                output.children = [nodes.Text(NOTEBOOK.sub(page, output.astext()))]
+
+
 def _beside(entry: nodes.Element | None) -> dict[str, str]:
     """What the docstring of an entry means by a short name: the one in its own module, unless it is an argument."""
     module = entry.get("module") if entry is not None else None
@@ -324,6 +343,7 @@ def setup(app):
     app.add_directive("library-overview", Overview)
     app.add_role("section", section_role)
     app.add_post_transform(LinkNames)
+    app.add_post_transform(LinkOutputs)
     app.connect("missing-reference", find_section)
     app.connect("autodoc-process-docstring", lambda app, what, name, thing, options, lines: _in_place(lines), 0)
     app.connect("autodoc-process-signature", _use_signature)

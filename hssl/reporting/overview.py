@@ -55,7 +55,7 @@ def sections(notebook: Path) -> dict[str, str]:
     cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "markdown"]
     text = "\n\n".join("".join(cell["source"]) for cell in cells)
     text = re.sub(r"(?ms)^(`{3,}).*?^\1", "", text)  # what is fenced has no headings
-    return {title: f"{notebook.stem}.html#{anchor(title)}" for title in re.findall(r"(?m)^#+ +(.+?) *$", text)}
+    return {title: f"{notebook.stem}.ipynb#{anchor(title)}" for title in re.findall(r"(?m)^#+ +(.+?) *$", text)}
 
 
 def anchor(heading: str) -> str:
@@ -151,7 +151,7 @@ def _table(frame: pd.DataFrame, chapter: str, addresses: dict[str, str]) -> str:
     heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS)
     bodies = []
     for section, rows in frame.groupby("section", sort=False):
-        address = addresses.get(str(section), f"{chapter}.html")
+        address = addresses.get(str(section), f"{chapter}.ipynb")
         words = html.escape(str(section) or "in the chapter")
         link = f'<tr><th scope="rowgroup" colspan="{len(HEADS)}"><a href="{address}">{words}</a></th></tr>'
         lines = [_row(row) for row in rows.to_dict("records")]

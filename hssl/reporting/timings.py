@@ -27,7 +27,8 @@ def run_time(chapter: str) -> str:
     ''
     """
     taken = run_times(chapter).items()
-    return ", ".join(f"{minutes(t['seconds'])} with the {name} budget on {t['cores']} cores" for name, t in taken)
+    cores = {name: "1 core" if t["cores"] == 1 else f"{t['cores']} cores" for name, t in taken}
+    return ", ".join(f"{minutes(t['seconds'])} with the {name} budget on {cores[name]}" for name, t in taken)
 
 
 def run_times(chapter: str) -> dict[str, dict[str, int]]:
