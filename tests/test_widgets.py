@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
@@ -19,7 +20,7 @@ from torch import nn
 from traitlets import TraitError
 
 from hssl import calibration
-from hssl.widgets import SIZE_LIMIT, Continuation, PatchSimilarity, mounting
+from hssl.widgets import SIZE_LIMIT, Continuation, Flipbook, PatchSimilarity, mounting
 from hssl.widgets.continuation import PAIRINGS
 from hssl.widgets.mounting import decode
 from hssl.widgets.observers import FIELD, complete_law, ideal_logits, relate
@@ -419,12 +420,84 @@ def test_what_is_seen_first():
     assert widget.data["views"] == {"strokes": 4.0, "arms": 2.4}
 
 
-# Both
+# Flipbook
+
+STRIPS = {"x": np.zeros((13, 8, 12, 3)), EVIL: np.linspace(0, 1, 13)[:, None, None, None] * np.ones((13, 8, 12, 3))}
+MEASURES = {name: {"far": np.linspace(0, 1, 13), EVIL: np.zeros(13)} for name in STRIPS}
+
+
+def flipbook(**settings):
+    return Flipbook(STRIPS, MEASURES, **({"label": "a scene"} | settings))
+
+
+def test_a_flipbook_says_what_it_shows():
+    widget = flipbook(choose="tint", slide="share", at=np.linspace(-1, 1, 13))
+    assert (widget.strip, widget.frame) == ("x", 6)
+    assert repr(widget) == f"Flipbook: a scene; tint x, share 0.00: far 0.50, {EVIL} 0.00"
+    widget.strip, widget.frame = EVIL, 0
+    assert repr(widget).startswith(f"Flipbook: a scene; tint {EVIL}, share −1.00: far 0.00")
+    assert flipbook().data["at"][12] == "13 of 13"
+    assert flipbook(at=["before", *"abcdefghijk", "after"]).data["at"][12] == "after"
+
+
+def test_a_strip_holds_its_frames_side_by_side():
+    data = flipbook().data
+    strip = next(strip for strip in data["strips"] if strip["name"] == EVIL)
+    image = np.array(Image.open(io.BytesIO(base64.b64decode(strip["url"].split(",")[1]))).convert("L"), float)
+    assert image.shape == (8, 13 * 12)
+    np.testing.assert_allclose(image[4, 6::12], np.linspace(0, 255, 13), atol=3)
+    small = Flipbook({"x": np.zeros((2, 50, 100, 3))}, {"x": {}}, label="", image_size=40).data
+    assert (small["width"], small["height"]) == (40, 20)
+
+
+def test_the_still_of_a_flipbook_is_a_table_of_frames_and_numbers():
+    page = BeautifulSoup(flipbook(at=np.linspace(-1, 1, 13)).static_html(), "html.parser")
+    rows = [[cell.text for cell in row.find_all("td")] for row in page.find("table").find_all("tr")]
+    assert [image["alt"] for image in page.find_all("img")][::3] == ["value −1.00", "value 0.00", "value 1.00"]
+    assert rows[1:] == [
+        ["−1.00", "−0.67", "−0.33", "0.00", "0.33", "0.67", "1.00"],
+        ["0.00", "0.17", "0.33", "0.50", "0.67", "0.83", "1.00"],
+        ["0.00"] * 7,
+    ]
+    for frames, shown in ((1, 1), (4, 4), (7, 7), (8, 7), (11, 6)):
+        short = Flipbook({"x": np.zeros((frames, 2, 2, 3))}, {"x": {}}, label="").static_html()
+        assert short.count("<img") == shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strips": {}}, "strips: wanted at least one"),
+        ({"strips": {"x": np.zeros((3, 8, 8))}}, "strips: wanted Mapping"),
+        ({"strips": {"x": np.full((2, 8, 8, 3), 2.0)}}, r"strips\['x'\]: wanted uint8, or .* in \[0, 1\]"),
+        ({"strips": {"x": np.zeros((2, 8, 8, 3)), "y": np.zeros((3, 8, 8, 3))}}, r"measures: wanted the names"),
+        ({"measures": {"x": {"far": [0.0]}}}, r"measures\['x'\]: wanted far, 2 numbers from 0 to 1 each, got \[0.0\]"),
+        ({"measures": {"x": {"far": [0.0, 1.1]}}}, "2 numbers from 0 to 1 each"),
+        ({"measures": {"x": {"far": [0.0, float("nan")]}}}, "not finite"),
+        ({"at": [1.0]}, "at: wanted one for each of 2 frames, got 1"),
+        ({"label": 3}, "label: wanted str, got 3"),
+    ],
+)
+def test_bad_strips_are_named(change, message):
+    good = {"strips": {"x": np.zeros((2, 8, 8, 3))}, "measures": {"x": {"far": [0.0, 1.0]}}, "label": ""}
+    with pytest.raises(ValueError, match=message):
+        Flipbook(**(good | change))
+
+
+def test_strips_are_alike():
+    with pytest.raises(ValueError, match=r"strips\['y'\]: wanted shape \(2, 8, 8, 3\), got \(3, 8, 8, 3\)"):
+        Flipbook({"x": np.zeros((2, 8, 8, 3)), "y": np.zeros((3, 8, 8, 3))}, {"x": {}, "y": {}}, label="")
+    with pytest.raises(ValueError, match=r"measures\['y'\]: wanted far, .* got near"):
+        of = {"x": {"far": [0.0, 1.0]}, "y": {"near": [0.0, 1.0]}}
+        Flipbook({name: np.zeros((2, 8, 8, 3)) for name in "xy"}, of, label="")
+
+
+# All
 
 
 def still(widget):
     """The picture that a page shows where scripts do not run."""
-    found = re.search(r'<img src="data:image/(?:png|jpeg);base64,([^"]+)"', widget.static_html())[1]
+    found = re.search(r'<img src="data:image/(?:png|webp);base64,([^"]+)"', widget.static_html())[1]
     return Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")
 
 
@@ -443,6 +516,10 @@ def both():
     return [PatchSimilarity(*pictures()), Continuation(critic(nn.GELU()), LAW)]
 
 
+def all_of_them():
+    return [*both(), flipbook()]
+
+
 @pytest.mark.parametrize(
     ("which", "trait", "value"),
     [
@@ -458,10 +535,13 @@ def both():
         (1, "points", {"strokes": [[9, 0], [1, 0], [2, 0], [3, 0]], "arms": [[1.3, 0]] * 4}),
         (1, "points", {"strokes": [[0, 0], [1, 0], [2, 0], [3, 0]], "arms": [[0.1, 0]] * 4}),
         (1, "points", {"strokes": [[0, 0], [1, 0], [2, 0], [3, 0]]}),
+        (2, "strip", "y"),
+        (2, "frame", 13),
+        (2, "frame", -1),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused(which, trait, value):
-    widget = both()[which]
+    widget = all_of_them()[which]
     before = widget.static_html()
     with pytest.raises(TraitError):
         setattr(widget, trait, value)
@@ -483,15 +563,15 @@ def test_python_hears_what_the_page_chooses():
 
 
 def test_pages_are_the_same_at_every_run_and_differ_with_their_content():
-    for first, again in zip(both(), both(), strict=True):
+    for first, again in zip(all_of_them(), all_of_them(), strict=True):
         assert first.static_html() == again.static_html()
         assert repr(first) == repr(again)
-    pages = [widget.static_html() for widget in both()] + [Continuation(critic(nn.ReLU()), LAW).static_html()]
-    assert len({re.search(r'id="(hssl-\w{12})"', page)[1] for page in pages}) == 3
+    pages = [widget.static_html() for widget in all_of_them()] + [Continuation(critic(nn.ReLU()), LAW).static_html()]
+    assert len({re.search(r'id="(hssl-\w{12})"', page)[1] for page in pages}) == 4
 
 
 def test_a_notebook_stores_the_page_and_the_live_view():
-    for widget in both():
+    for widget in all_of_them():
         bundle, _ = widget._repr_mimebundle_()
         assert bundle["text/html"] == widget.static_html() == widget.static().data
         assert "application/vnd.jupyter.widget-view+json" in bundle
@@ -506,18 +586,21 @@ def test_names_never_become_html():
     assert "<img src=x" not in page
     assert page.count("</script>") == page.count("<script") == 2
     assert state(widget)["data"]["levels"] == [EVIL]
+    page = flipbook(label=EVIL, choose=EVIL, slide=EVIL, at=[EVIL] * 13).static_html()
+    assert "<img src=x" not in page
+    assert page.count("</script>") == page.count("<script") == 2
 
 
 def test_without_scripts_there_is_a_picture_with_words():
     for widget in both():
         picture, words = re.search(
-            r'<img src="data:image/(?:png|jpeg);base64,([^"]+)" alt="([^"]+)"', widget.static_html()
+            r'<img src="data:image/(?:png|webp);base64,([^"]+)" alt="([^"]+)"', widget.static_html()
         ).groups()
         assert len(picture) > 500
         assert len(words) > 50
 
 
 def test_a_page_asks_for_nothing():
-    for widget in both():
+    for widget in all_of_them():
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", widget.static_html())
         assert not re.search(r"innerHTML|insertAdjacentHTML|fetch\(", str(widget._esm))

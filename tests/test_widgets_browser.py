@@ -1,4 +1,4 @@
-"""The widgets in headless Chromium, from a file: driven by mouse, touch and keys, and held against Python."""
+"""The widgets in the browsers that are found, from a file: driven by mouse, touch and keys, and held against Python."""
 
 import math
 from dataclasses import asdict
@@ -6,17 +6,20 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from browser import found
 from playwright.sync_api import expect
 from torch import nn
 
-from hssl.widgets import Continuation, PatchSimilarity
+from hssl.widgets import Continuation, Flipbook, PatchSimilarity
 from hssl.worlds import contours
 
+pytestmark = pytest.mark.parametrize("browser", found(), indirect=True, scope="module")
 LAW = asdict(contours.law)
 EVIL = '</script><img src=x onerror="document.title = 1">'
 MODEL = "document.querySelector('.hssl-widget').model"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<style>html {{ color-scheme: light dark }}</style>{}<p style="height: 2000px"></p></html>"""
+<title>Widgets</title><style>html {{ color-scheme: light dark }}</style>
+<main><h1>Widgets</h1>{}<p style="height: 2000px"></p></main></html>"""
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def show(browser, tmp_path):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto((tmp_path / "page.html").as_uri())
-        page.wait_for_selector(".hssl-frame, svg")
+        page.wait_for_selector("[data-mounted]")
         pages.append(page)
         return page
 
@@ -62,6 +65,14 @@ def strokes():
     for layer in network[::2]:
         nn.init.normal_(layer.weight, std=0.5)  # so that its answers differ
     return Continuation(network, LAW, rate=0.6, shift=0.2)
+
+
+@pytest.fixture
+def book():
+    random = np.random.default_rng(0)
+    strips = {name: random.random((13, 36, 48, 3)) for name in ("hue", EVIL)}
+    measures = {name: {"far": random.random(13), f"farther {EVIL}": random.random(13)} for name in strips}
+    return Flipbook(strips, measures, label=f"a scene {EVIL}", at=np.linspace(-1, 1, 13))
 
 
 def centre(locator):
@@ -163,8 +174,8 @@ def test_names_are_shown_as_text(show, patches):
     page.get_by_label("picture").first.select_option(index=2)
     assert page.locator("figcaption span").nth(2).inner_text() == f"16 px {EVIL}"
     expect(page.get_by_role("status")).to_contain_text(EVIL)
-    assert page.locator(".hssl-widget img").count() == 0
-    assert page.title() == ""
+    assert page.locator(".hssl-live img").count() == 0
+    assert page.title() == "Widgets"
 
 
 def test_a_page_may_choose_by_itself(show, patches):
@@ -323,19 +334,92 @@ def test_a_distance_beyond_the_law_is_said(show, strokes):
     assert "distance 0.20: the law begins at 0.5" in page.locator(".hssl-note").inner_text()
 
 
-# Both
+# Flipbook
+
+
+def leafed(page):
+    """Where the slider is, what it and the picture say, what the picture shows, and the bars."""
+    slider, picture = page.get_by_role("slider"), page.get_by_role("img")
+    offset = picture.evaluate("one => parseFloat(getComputedStyle(one).backgroundPositionX)")
+    words = slider.get_attribute("aria-valuetext"), picture.get_attribute("aria-label")
+    return int(slider.input_value()), *words, round(offset / 100 * 12), readings(page)[1:]
+
+
+def told(book, strip, k):
+    at = f"{np.linspace(-1, 1, 13)[k]:.2f}".replace("-", "−")
+    values = next(one["values"] for one in book.data["strips"] if one["name"] == strip)
+    return k, at, f"a scene {EVIL}; latent {strip}, value {at}", k, [of[k] for of in values]
+
+
+def test_a_strip_is_slid_along_by_mouse_and_keyboard(show, book):
+    page = show(book)
+    slider = page.get_by_role("slider")
+    assert leafed(page) == told(book, "hue", 6)
+    slider.focus()
+    for key, k in (("ArrowRight", 7), ("End", 12), ("ArrowRight", 12), ("ArrowLeft", 11), ("Home", 0)):
+        page.keyboard.press(key)
+        assert leafed(page) == told(book, "hue", k)
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    assert leafed(page) == told(book, "hue", 6)
+    page.get_by_role("combobox", name="latent").select_option(index=1)
+    assert leafed(page) == told(book, EVIL, 6)
+    expect(page.get_by_role("status")).to_contain_text(f"latent {EVIL}, value 0.00, far {readings(page)[1]:.2f}")
+    assert page.title() == "Widgets"
+
+
+@pytest.mark.parametrize("width", [320, 1200])
+def test_a_flipbook_fits_a_phone_and_grows_to_its_column(show, book, width, sideways):
+    page = show(book, width=width, has_touch=True)
+    assert page.evaluate(sideways) <= 0
+    frame, slider = page.locator(".hssl-frame").bounding_box(), page.get_by_role("slider").bounding_box()
+    assert frame["width"] / frame["height"] == pytest.approx(16 / 12, rel=0.02)
+    assert 280 <= frame["width"] <= 304 if width == 320 else frame["width"] > 380
+    assert slider["height"] >= 24
+
+
+def test_without_scripts_and_on_paper_a_strip_of_stills_with_numbers(show, browser, tmp_path, book):
+    page = show(book)
+    assert not page.get_by_role("table").is_visible()
+    page.emulate_media(media="print")
+    assert page.get_by_role("table").is_visible() and not page.locator(".hssl-live").is_visible()
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 320, "height": 800})
+    page = context.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    images = page.get_by_role("img")
+    boxes = [images.nth(k).bounding_box() for k in range(7)]
+    assert images.count() == 7 and all(box["width"] >= 24 and box["x"] + box["width"] <= 320 for box in boxes)
+    assert len({round(box["y"]) for box in boxes}) == 1
+    numbers = page.get_by_role("row").nth(2).get_by_role("cell").all_inner_texts()
+    values = book.data["strips"][0]["values"][0]
+    assert numbers == [f"{value:.2f}" for value in values[::2]]
+    context.close()
+
+
+# All
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 800])
-def test_pages_are_readable_everywhere(show, patches, strokes, scheme, width, sideways):
-    page = show(patches, strokes, width=width, scheme=scheme)
+def test_pages_are_readable_everywhere(show, patches, strokes, book, scheme, width, sideways):
+    page = show(patches, strokes, book, width=width, scheme=scheme)
     assert page.evaluate(sideways) <= 0
     ink = page.evaluate("getComputedStyle(document.body).color")
-    for selector in ("figcaption", "[role=status]", "svg line", ".hssl-answers", "select"):
+    for selector in ("figcaption", "[role=status]", "svg line", ".hssl-answers", "select", ".hssl-slide"):
         assert page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).color") == ink
     assert page.evaluate("getComputedStyle(document.querySelector('svg line')).stroke") == ink
     assert page.evaluate("getComputedStyle(document.querySelector('svg text')).fill") == ink
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(show, patches, strokes, book, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = show(patches, strokes, book, scheme=scheme)
+    found = axe.run(page).response["violations"]
+    assert {one["id"]: [node["html"] for node in one["nodes"]] for one in found} == {}
 
 
 def test_two_of_the_same_live_side_by_side(show, strokes):

@@ -4,7 +4,8 @@ They take arrays and plain numbers. What the numbers mean, and where they come f
 """
 
 from hssl.widgets.continuation import Continuation
+from hssl.widgets.flipbook import Flipbook
 from hssl.widgets.mounting import SIZE_LIMIT
 from hssl.widgets.patch_similarity import PatchSimilarity
 
-__all__ = ["SIZE_LIMIT", "Continuation", "PatchSimilarity"]
+__all__ = ["SIZE_LIMIT", "Continuation", "Flipbook", "PatchSimilarity"]

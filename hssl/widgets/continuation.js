@@ -9,7 +9,6 @@ const COLD = [0, 114, 178];
 
 const place = (x, y) => `translate(${x} ${y})`;
 const degrees = (angle) => (angle * 180) / Math.PI;
-const signed = (value) => (value < 0 ? "" : "+") + shown(value, 3);
 
 /** The point at a distance beyond an end, seen from a start. */
 function beyond(start, end, distance) {
@@ -84,22 +83,6 @@ function drawFields(fields) {
   };
 }
 
-/** A name, a bar and a number. */
-class Answer {
-  constructor(kind) {
-    this.fill = make("div");
-    this.value = make("data");
-    this.signed = kind === "difference";
-    this.cells = [make("span", {}, kind), make("div", { class: `hssl-answer hssl-${kind}` }, this.fill), this.value];
-  }
-  show(number) {
-    const [from, to] = this.signed ? [0.5 + Math.min(0, number) / 2, 0.5 + Math.max(0, number) / 2] : [0, number];
-    Object.assign(this.fill.style, { left: `${100 * from}%`, width: `${100 * (to - from)}%` });
-    this.value.value = number;
-    this.value.textContent = this.signed ? signed(number) : shown(number, 3);
-  }
-}
-
 class Strokes {
   constructor(model, el) {
     this.model = model;
@@ -110,7 +93,7 @@ class Strokes {
     this.world = make("g", { transform: "scale(1 -1)", "stroke-linecap": "round" }); // y upwards, in the law's units
     this.svg = make("svg", { role: "group" }, this.world);
     this.question = make("p", { class: "hssl-question" });
-    this.answers = ANSWERS.map((kind) => new Answer(kind));
+    this.answers = ANSWERS.map((kind) => new Bar(kind, { decimals: 3, kind, hasSign: kind === "difference" }));
     this.note = make("p", { class: "hssl-note" });
     const table = make("div", { class: "hssl-answers" }, ...this.answers.flatMap((answer) => answer.cells));
     const parts = [this.makeModes(), this.question, table, this.note, this.makeSliders(), this.makeLegend()];
@@ -119,15 +102,10 @@ class Strokes {
     this.draw();
   }
 
-  change(trait, value) {
-    this.model.set(trait, value);
-    this.model.save_changes();
-  }
-
   makeModes() {
     this.modes = Object.keys(QUESTIONS).map((name) => make("input", { type: "radio", name: "mode", value: name }));
     const labels = ["two strokes", "four arms"].map((words, i) => make("label", {}, this.modes[i], ` ${words}`));
-    for (const radio of this.modes) radio.addEventListener("change", () => this.change("mode", radio.value));
+    for (const radio of this.modes) radio.addEventListener("change", () => change(this.model, "mode", radio.value));
     const form = make("form", { class: "hssl-controls" }, ...labels);
     form.addEventListener("submit", (event) => event.preventDefault());
     return form;
@@ -138,7 +116,7 @@ class Strokes {
     this.outputs = [make("data"), make("data")];
     const labels = this.sliders.map((slider, k) => {
       slider.addEventListener("input", () =>
-        this.change("contrasts", this.model.get("contrasts").with(k, +slider.value)),
+        change(this.model, "contrasts", this.model.get("contrasts").with(k, +slider.value)),
       );
       return make("label", {}, make("span", {}, `contrast of ${"AB"[k]}`), slider, this.outputs[k]);
     });
@@ -249,7 +227,7 @@ class Strokes {
   move(k, part, to) {
     const arms = this.mode === "arms";
     const moved = arms ? moveArm(this.points(), k, to, this.data) : moveStroke(this.points(), k, part, to, this.data);
-    this.change("points", { ...this.model.get("points"), [this.mode]: moved });
+    change(this.model, "points", { ...this.model.get("points"), [this.mode]: moved });
   }
 
   draw() {
@@ -269,7 +247,7 @@ class Strokes {
     this.answers.forEach((answer, k) => answer.show(seen[ANSWERS[k]]));
     this.note.textContent = this.describe(seen.distances);
     this.status.say(() => {
-      const numbers = `learned ${shown(seen.learned, 3)}, ideal ${shown(seen.ideal, 3)}, difference ${signed(seen.difference)}`;
+      const numbers = `learned ${shown(seen.learned, 3)}, ideal ${shown(seen.ideal, 3)}, difference ${signed(seen.difference, 3)}`;
       return `Probability of ${QUESTIONS[this.mode]}: ${numbers}.`;
     });
   }

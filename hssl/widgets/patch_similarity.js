@@ -116,7 +116,7 @@ class Patches {
   makeControls() {
     const names = MEASURES.filter((name) => name in this.measures);
     this.picture = makeSelect(this.names(), (name) => this.changePicture(name));
-    this.measure = makeSelect(names, (name) => this.change("measure", name));
+    this.measure = makeSelect(names, (name) => change(this.model, "measure", name));
     this.bar = make("div", { class: "hssl-bar" });
     const labels = [make("label", {}, "picture ", this.picture), make("label", {}, "similarity ", this.measure)];
     labels[0].hidden = this.pictures.length < 2;
@@ -152,13 +152,8 @@ class Patches {
   names = () => this.pictures.map((picture) => picture.name);
   shownAt = (level) => this.shown[this.levels.indexOf(level)];
 
-  change(trait, value) {
-    this.model.set(trait, value);
-    this.model.save_changes();
-  }
-
   choose(level, [row, column], image = this.model.get("selection").image) {
-    this.change("selection", { image, level, row, column });
+    change(this.model, "selection", { image, level, row, column });
   }
 
   changePicture(name) {
