@@ -225,7 +225,7 @@ def test_the_four_arms_are_paired_as_in_the_figure():
     assert torch.equal(torch.tensor(PAIRINGS), figures.PAIRINGS)
 
 
-@pytest.mark.parametrize("kind", [nn.GELU, nn.ReLU, nn.Tanh])
+@pytest.mark.parametrize("kind", [nn.GELU, nn.LeakyReLU, nn.Tanh])
 def test_strokes_against_torch_and_scipy(kind):
     network = critic(kind(), kind())
     widget = Continuation(network, LAW, rate=0.6, shift=0.3)
@@ -314,11 +314,9 @@ def test_another_critic_can_be_shown():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"critic": nn.Linear(6, 1)}, "critic: wanted Sequential, got Linear"),
-        ({"critic": nn.Sequential(nn.GELU())}, "critic: wanted Linear layers"),
-        ({"critic": critic(nn.GELU(), nn.ReLU())}, "one of GELU"),
-        ({"critic": critic(nn.GELU(approximate="tanh"))}, "exact"),
-        ({"critic": critic(nn.Sigmoid())}, "critic: wanted Linear layers"),
+        ({"critic": torch.sigmoid}, "critic: wanted Module, got"),
+        ({"critic": nn.Sequential(nn.GELU())}, "6 numbers in and 1 out"),
+        ({"critic": critic(nn.Sigmoid())}, "critic: wanted layers that the page can run"),
         ({"critic": nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1))}, "6 numbers in and 1 out"),
         ({"critic": nn.Sequential(nn.Linear(6, 4), nn.ReLU())}, "6 numbers in and 1 out"),
         ({"critic": critic(nn.ReLU(), nn.ReLU(), hidden=300)}, "kB, wanted at most 300 kB: take a narrower critic"),

@@ -44,7 +44,7 @@ def readings(page):
 def critic_of(data):
     """The network that the page has, in torch."""
     layers = []
-    for layer in data["layers"]:
+    for layer in data["critic"]["layers"][::2]:
         weight, bias = (torch.from_numpy(np.frombuffer(base64.b64decode(layer[k]), "<f4").copy()) for k in KEYS)
         weight = weight.view(len(bias), -1)
         linear = nn.Linear(weight.shape[1], len(bias))

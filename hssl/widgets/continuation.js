@@ -86,7 +86,7 @@ function drawFields(fields) {
 class Strokes {
   constructor(model, el) {
     this.model = model;
-    this.data = unpackNetwork(model.get("data"));
+    this.data = { ...model.get("data"), critic: unpackNetwork(model.get("data").critic) };
     this.fields = drawFields(this.data.fields);
     this.status = new Status({ class: "hssl-unseen" });
     this.field = make("image", { preserveAspectRatio: "none", "aria-hidden": "true" });

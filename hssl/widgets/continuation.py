@@ -36,7 +36,7 @@ class Continuation(Widget):
     logits).
 
     Args:
-        critic: `Linear` layers with one kind of activation between (GELU, ReLU or Tanh), from 6 numbers to 1.
+        critic: from 6 numbers to 1, of layers that `widgets.networks.pack` knows.
         law: of contours: "kappa_bend" and "kappa_turn" (von Mises concentrations), "shape" and "mean" (of the
             Gamma law of distance), "smallest" and "largest" distance, and the "correlation" of contrasts.
         rate: share ρ of pairs of one contour among the critic's positives, in (0, 1].
@@ -56,7 +56,7 @@ class Continuation(Widget):
     True
     """
 
-    _esm = module("page.js", "observers.js", "continuation.js")
+    _esm = module("page.js", "network.js", "observers.js", "continuation.js")
     _state = ("data", "mode", "points", "contrasts")
     _advice = "take a narrower critic, or fewer layers"
 
@@ -65,17 +65,17 @@ class Continuation(Widget):
     contrasts = traitlets.List(help="of both strokes, in standard deviations").tag(sync=True)
 
     @checked
-    def __init__(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: Finite = 0):
+    def __init__(self, critic: nn.Module, law: dict, *, rate: float = 1, shift: Finite = 0):
         super().__init__(points=POINTS, contrasts=[0.0, 0.0])
         self.update(critic, law, rate=rate, shift=shift)
 
     @checked
-    def update(self, critic: nn.Sequential, law: dict, *, rate: float = 1, shift: Finite = 0) -> None:
+    def update(self, critic: nn.Module, law: dict, *, rate: float = 1, shift: Finite = 0) -> None:
         """Show another critic, say one that has just been trained; strokes stay where they are. See the class."""
         if not 0 < rate <= 1:
             raise ValueError(f"rate: wanted 0 < rate ≤ 1, got {rate}")
         data = {"rate": float(rate), "shift": float(shift), "floor": float(np.exp(FLOOR))}
-        data |= observers.read_network(critic) | {"law": observers.complete_law(law)}
+        data |= {"critic": observers.read_critic(critic), "law": observers.complete_law(law)}
         data |= {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS}
         self._replace_data(data | {"fields": observers.association_fields(data)})
 

@@ -4,30 +4,6 @@
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const logCosh = (x) => Math.abs(x) + Math.log1p(Math.exp(-2 * Math.abs(x))) - Math.LN2;
 
-/** The error function to double precision: a series whose terms are all of one sign. */
-function erf(x) {
-  if (Math.abs(x) > 6) return Math.sign(x);
-  let term = x;
-  let sum = x;
-  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
-    term *= (2 * x * x) / (2 * n + 1);
-    sum += term;
-  }
-  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
-}
-
-const ACTIVATIONS = {
-  gelu: (x) => (x / 2) * (1 + erf(x * Math.SQRT1_2)),
-  relu: (x) => Math.max(x, 0),
-  tanh: Math.tanh,
-};
-
-function unpackNetwork(data) {
-  const floats = (text) => new Float32Array(bytes(text).buffer);
-  const layers = data.layers.map(({ weight, bias }) => ({ weight: floats(weight), bias: floats(bias) }));
-  return { ...data, layers, activate: ACTIVATIONS[data.activation] };
-}
-
 /** Distance, azimuth φ and turn ψ of a stroke {x, y, angle} in the frame of another. */
 function relate(first, second, law) {
   const x = second.x - first.x;
@@ -37,17 +13,10 @@ function relate(first, second, law) {
   return { far, distance, azimuth: Math.atan2(y, x) - first.angle, turn: second.angle - first.angle };
 }
 
-function learnedLogit({ layers, activate, rate, shift, floor }, { distance, azimuth, turn }, contrasts) {
+function learnedLogit({ critic, rate, shift, floor }, { distance, azimuth, turn }, contrasts) {
   const place = [distance * Math.cos(azimuth), distance * Math.sin(azimuth)];
-  let x = [...place, Math.cos(2 * turn), Math.sin(2 * turn), ...contrasts];
-  layers.forEach(({ weight, bias }, n) => {
-    const input = n ? x.map(activate) : x;
-    x = Array.from(bias, (sum, i) => {
-      for (let k = 0; k < input.length; k++) sum += weight[i * input.length + k] * input[k];
-      return sum;
-    });
-  });
-  return Math.log(Math.max((Math.exp(x[0] + shift) - (1 - rate)) / rate, floor));
+  const [f] = forward(critic, Float64Array.of(...place, Math.cos(2 * turn), Math.sin(2 * turn), ...contrasts));
+  return Math.log(Math.max((Math.exp(f + shift) - (1 - rate)) / rate, floor));
 }
 
 function idealLogit({ law }, { distance, azimuth, turn }, [first, second]) {

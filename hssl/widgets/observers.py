@@ -4,49 +4,34 @@ The widget computes the same in the page. How the network is trained is left to 
 """
 
 import numpy as np
-from scipy.special import erf, gammaln, i0e
+from scipy.special import gammaln, i0e
 from scipy.stats import gamma
 from torch import nn
 
-from hssl.widgets.mounting import as_numbers, decode, encode
+from hssl.widgets.mounting import encode
+from hssl.widgets.networks import pack, run
 
 LAW = ("kappa_bend", "kappa_turn", "shape", "mean", "smallest", "largest", "correlation")
 FIELD = 64  # places along each side of the association field
-ACTIVATIONS = {  # by the name of torch's module, in small letters
-    "gelu": lambda x: x / 2 * (1 + erf(x / np.sqrt(2))),
-    "relu": lambda x: np.maximum(x, 0),
-    "tanh": np.tanh,
-}
 
 
-def read_network(critic: nn.Sequential) -> dict:
-    """Layers and activation of a network from 6 numbers to 1, as the page takes them.
+def read_critic(critic: nn.Module) -> dict:
+    """A network from 6 numbers to 1, as the page takes it.
 
     Raises:
-        ValueError: it is not `Linear` layers with one kind of activation between, or its weights are not finite.
+        ValueError: a layer that the page cannot run, weights that are not finite, or other widths.
 
-    >>> read_network(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)))["activation"]
-    'gelu'
+    >>> read_critic(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)))["layers"][1]
+    {'kind': 'gelu'}
     """
-    modules = list(critic)
-    linear, between = modules[::2], modules[1::2]
-    kinds = {type(module).__name__.lower() for module in between}
-    exact = all(getattr(module, "approximate", "none") == "none" for module in between)
-    if (
-        not exact
-        or len(kinds) != 1
-        or not kinds <= set(ACTIVATIONS)
-        or {type(module) for module in linear} != {nn.Linear}
-    ):
-        raise ValueError(f"critic: wanted Linear layers with one of GELU (exact), ReLU, Tanh between, got {critic}")
-    if len(linear) == len(between) or linear[0].in_features != 6 or linear[-1].out_features != 1:
+    packed = pack(critic, name="critic")
+    try:
+        fits = run(packed, np.zeros((1, 6))).shape == (1, 1)
+    except RuntimeError:
+        fits = False
+    if not fits:
         raise ValueError(f"critic: wanted 6 numbers in and 1 out, got {critic}")
-    layers = []
-    for module in linear:
-        weight = as_numbers("critic", module.weight, 2, "(out, in)")
-        bias = np.zeros(len(weight)) if module.bias is None else as_numbers("critic", module.bias, 1, "(out,)")
-        layers.append({"weight": encode(weight, "<f4"), "bias": encode(bias, "<f4")})
-    return {"layers": layers, "activation": kinds.pop()}
+    return packed
 
 
 def complete_law(law: dict[str, float]) -> dict[str, float]:
@@ -92,17 +77,13 @@ def relate(first: np.ndarray, second: np.ndarray, law: dict) -> tuple[np.ndarray
 def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
     """Log-odds that pairs of strokes belong to one contour, by the network, shape (n,).
 
-    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
     >>> learned_logits(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3}, *np.ones((3, 7))).shape
     (7,)
     """
     place = [distance * np.cos(azimuth), distance * np.sin(azimuth), np.cos(2 * turn), np.sin(2 * turn)]
     x = np.stack([*place, *(np.full_like(distance, contrast) for contrast in contrasts)], 1)
-    for i, layer in enumerate(data["layers"]):
-        bias = decode(layer["bias"], "<f4")
-        x = (ACTIVATIONS[data["activation"]](x) if i else x) @ decode(layer["weight"], "<f4").reshape(len(bias), -1).T
-        x = x + bias
-    ratio = (np.exp(x[:, 0] + data["shift"]) - (1 - data["rate"])) / data["rate"]
+    ratio = (np.exp(run(data["critic"], x)[:, 0] + data["shift"]) - (1 - data["rate"])) / data["rate"]
     return np.log(np.maximum(ratio, data["floor"]))
 
 
@@ -125,7 +106,7 @@ def both_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> di
     """The "learned" and the "ideal" ones, shape (n,) each.
 
     >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
-    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
     >>> data |= {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": complete_law(law)}
     >>> {name: logits.shape for name, logits in both_logits(data, *np.ones((3, 7))).items()}
     {'learned': (7,), 'ideal': (7,)}
@@ -140,9 +121,9 @@ def association_fields(data: dict) -> dict[str, str]:
     At each place it is turned as a circle through both would have it (ψ = 2φ). Rows go from the lowest y up.
 
     >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
-    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
     >>> fields = association_fields(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": complete_law(law)})
-    >>> decode(fields["ideal"], "u1").shape == (FIELD**2,)
+    >>> len(fields["ideal"]) > FIELD**2  # as text
     True
     """
     far = data["law"]["largest"]
