@@ -84,7 +84,7 @@ def test_dragged_strokes_say_what_torch_says(visit):
 
 def test_a_clicked_patch_says_what_torch_says(visit):
     page = visit("patch_pairs")
-    page.get_by_label("similarity").select_option("probability")
+    page.get_by_label("colour").select_option(index=1)
     box = page.locator(f"{WIDGET} .hssl-frame").nth(1).bounding_box()
     page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.6 * box["height"])
     page.keyboard.press("ArrowRight")
@@ -96,4 +96,5 @@ def test_a_clicked_patch_says_what_torch_says(visit):
     vectors = vectors.view(grid["rows"], grid["columns"], -1)
     cosines = nn.functional.cosine_similarity(vectors, vectors[chosen["row"], chosen["column"]], dim=2)
     cosines[chosen["row"], chosen["column"]] = -2  # what the page says is the best of the others
+    page.get_by_role("button", name="most similar").click()
     assert readings(page)[0] == pytest.approx(torch.sigmoid(slope * cosines + offset).max().item(), abs=1e-5)

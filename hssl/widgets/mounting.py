@@ -82,7 +82,8 @@ class Widget(anywidget.AnyWidget):
 
     def _still(self) -> str:
         """HTML of what is seen at first."""
-        return f'<img src="{data_url(self._picture())}" alt="{html.escape(self._words())}">'
+        words = html.escape(self._words())
+        return f'<img src="{data_url(self._picture())}" alt="{words}"><p aria-hidden="true">{words}</p>'
 
     def _picture(self) -> Image.Image:
         raise NotImplementedError

@@ -81,17 +81,20 @@ function product(a, i, b, j, length) {
 
 const GRID = 256; // steps a unit in the table of erf
 const SLOPE = 2 / Math.sqrt(Math.PI);
-let table;
+let table, slopes;
 
 /** The error function to 1e-11: cubic between the steps of a table, whose values and slopes are exact. */
 function erf(x) {
   const far = Math.abs(x);
   if (far >= 6) return Math.sign(x);
-  table ??= Float64Array.from({ length: 6 * GRID + 2 }, (_, k) => erfSeries(k / GRID));
+  if (!table) {
+    table = Float64Array.from({ length: 6 * GRID + 2 }, (_, k) => erfSeries(k / GRID));
+    slopes = table.map((_, k) => (SLOPE * Math.exp(-((k / GRID) ** 2))) / GRID);
+  }
   const k = Math.floor(far * GRID);
-  const [t, left, right] = [far * GRID - k, k / GRID, (k + 1) / GRID];
+  const t = far * GRID - k;
   const [a, b] = [table[k], table[k + 1]];
-  const [up, down] = [(SLOPE * Math.exp(-left * left)) / GRID, (SLOPE * Math.exp(-right * right)) / GRID];
+  const [up, down] = [slopes[k], slopes[k + 1]];
   const value = a + t * (up + t * (3 * (b - a) - 2 * up - down + t * (2 * (a - b) + up + down)));
   return x < 0 ? -value : value;
 }

@@ -13,10 +13,16 @@ function relate(first, second, law) {
   return { far, distance, azimuth: Math.atan2(y, x) - first.angle, turn: second.angle - first.angle };
 }
 
-function learnedLogit({ critic, rate, shift, floor }, { distance, azimuth, turn }, contrasts) {
-  const place = [distance * Math.cos(azimuth), distance * Math.sin(azimuth)];
-  const [f] = forward(critic, Float64Array.of(...place, Math.cos(2 * turn), Math.sin(2 * turn), ...contrasts));
-  return Math.log(Math.max((Math.exp(f + shift) - (1 - rate)) / rate, floor));
+/** Log-odds of many pairs, by the network. */
+function learnedLogits({ critic, rate, shift, floor }, pairs, contrasts) {
+  const inputs = pairs.map(({ distance, azimuth, turn }) => {
+    const place = [distance * Math.cos(azimuth), distance * Math.sin(azimuth)];
+    return [...place, Math.cos(2 * turn), Math.sin(2 * turn), ...contrasts];
+  });
+  const ratio = (f) => (Math.exp(f + shift) - (1 - rate)) / rate;
+  return forward(critic, Float64Array.from(inputs.flat()), pairs.length).map((f) =>
+    Math.log(Math.max(ratio(f), floor)),
+  );
 }
 
 function idealLogit({ law }, { distance, azimuth, turn }, [first, second]) {
@@ -27,18 +33,43 @@ function idealLogit({ law }, { distance, azimuth, turn }, [first, second]) {
   return far + bend + light + law.constant;
 }
 
-/** The probability asked for: of one contour, or of the first pairing of four arms; and the distances on the way. */
-function observe(data, strokes, contrasts) {
-  const arms = strokes.length === 4;
-  const pairs = arms ? data.pairings.flat() : [[0, 1]];
-  const between = pairs.map(([i, j]) => relate(strokes[i], strokes[j], data.law));
-  const judge = (logit) => {
-    const logits = between.map((pair) => logit(data, pair, arms ? [0, 0] : contrasts));
-    if (!arms) return sigmoid(logits[0]);
-    const against = (k) => Math.exp(logits[2 * k] + logits[2 * k + 1] - logits[0] - logits[1]);
-    return 1 / (1 + against(1) + against(2));
+const idealLogits = (data, pairs, contrasts) => pairs.map((pair) => idealLogit(data, pair, contrasts));
+const OBSERVERS = { learned: learnedLogits, ideal: idealLogits };
+
+/** Probability that two strokes are of one contour, by each observer, and how far apart they are. */
+function observeStrokes(data, [first, second], contrasts) {
+  const pair = relate(first, second, data.law);
+  const [learned, ideal] = Object.values(OBSERVERS).map((logits) => sigmoid(logits(data, [pair], contrasts)[0]));
+  return { learned, ideal, difference: learned - ideal, distances: [pair.far] };
+}
+
+/** Probability of each hypothesis about the arms, by each observer: its matchings weigh exp(sum of log-odds). */
+function observeArms(data, arms) {
+  const names = arms.flatMap((_, j) => arms.slice(0, j).map((_, i) => [i, j]));
+  const pairs = names.map(([i, j]) => relate(arms[i], arms[j], data.law));
+  const judge = (logits) => {
+    const found = logits(data, pairs, [0, 0]);
+    const of = ([i, j]) => found[names.findIndex(([k, l]) => k === Math.min(i, j) && l === Math.max(i, j))];
+    const weigh = (matching) => Math.exp(matching.reduce((sum, pair) => sum + of(pair), 0));
+    const weights = data.hypotheses.map(({ matchings }) => matchings.reduce((sum, one) => sum + weigh(one), 0));
+    const total = weights.reduce((sum, weight) => sum + weight);
+    return weights.map((weight) => weight / total);
   };
-  const learned = judge(learnedLogit);
-  const ideal = judge(idealLogit);
-  return { learned, ideal, difference: learned - ideal, distances: between.map((pair) => pair.far) };
+  const [learned, ideal] = Object.values(OBSERVERS).map(judge);
+  return { learned, ideal, distances: pairs.map((pair) => pair.far) };
+}
+
+/** Probabilities at the places of some rows of a square field around the first stroke; 0 beyond the law. */
+function fieldRows(logits, data, turn, contrasts, side, from, to) {
+  const far = data.law.largest;
+  const at = (k) => ((k + 0.5) / side) * 2 * far - far;
+  const places = Array.from({ length: side * (to - from) }, (_, i) => ({
+    x: at(i % side),
+    y: at(from + Math.floor(i / side)),
+    angle: turn,
+  }));
+  const pairs = places.map((place) => relate({ x: 0, y: 0, angle: 0 }, place, data.law));
+  const inside = pairs.filter((pair) => pair.far <= far);
+  const found = logits(data, inside, contrasts).values();
+  return pairs.map((pair) => (pair.far <= far ? sigmoid(found.next().value) : 0));
 }

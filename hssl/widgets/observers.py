@@ -3,16 +3,18 @@
 The widget computes the same in the page. How the network is trained is left to losses.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
-from scipy.special import gammaln, i0e
+from scipy.special import expit, gammaln, i0e, softmax
 from scipy.stats import gamma
 from torch import nn
 
-from hssl.widgets.mounting import encode
 from hssl.widgets.networks import pack, run
 
 LAW = ("kappa_bend", "kappa_turn", "shape", "mean", "smallest", "largest", "correlation")
 FIELD = 64  # places along each side of the association field
+Matchings = Sequence[Sequence[tuple[int, int]]]  # each a set of pairs that continue each other
 
 
 def read_critic(critic: nn.Module) -> dict:
@@ -115,24 +117,37 @@ def both_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> di
     return {"learned": learned_logits(data, *pairs), "ideal": ideal_logits(data["law"], *pairs)}
 
 
-def association_fields(data: dict) -> dict[str, str]:
-    """Probability that a stroke continues one at the origin, learned and ideal, as bytes for a square of places.
+def association_field(data: dict, turn: float, contrasts=(0.0, 0.0)) -> np.ndarray:
+    """Probability, as learned, that a stroke at each place continues one at the origin, shape (FIELD, FIELD).
 
-    At each place it is turned as a circle through both would have it (ψ = 2φ). Rows go from the lowest y up.
+    It has this turn and these contrasts at every place. Rows go from the lowest y up; beyond the largest distance of
+    the law there is 0.
 
     >>> law = dict(kappa_bend=8, kappa_turn=8, shape=2, mean=1.5, smallest=0.5, largest=5, correlation=0.6)
     >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
-    >>> fields = association_fields(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": complete_law(law)})
-    >>> len(fields["ideal"]) > FIELD**2  # as text
-    True
+    >>> association_field(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": complete_law(law)}, 0.3).shape
+    (64, 64)
     """
     far = data["law"]["largest"]
     at = ((np.arange(FIELD) + 0.5) / FIELD * 2 - 1) * far
-    places = np.stack([*(grid.ravel() for grid in np.meshgrid(at, at)), np.zeros(FIELD**2)], 1)
-    distance, azimuth, _ = relate(np.zeros_like(places), places, data["law"])
+    places = np.stack([*(grid.ravel() for grid in np.meshgrid(at, at)), np.full(FIELD**2, turn)], 1)
+    between = relate(np.zeros_like(places), places, data["law"])
     inside = np.hypot(places[:, 0], places[:, 1]) <= far
-    logits = both_logits(data, distance, azimuth, 2 * azimuth)
-    return {name: encode(np.round(255 * inside / (1 + np.exp(-logit))), "u1") for name, logit in logits.items()}
+    return (inside * expit(learned_logits(data, *between, contrasts))).reshape(FIELD, FIELD)
+
+
+def weigh(logits: Mapping[tuple[int, int], float], hypotheses: Mapping[str, Matchings]) -> dict[str, float]:
+    """Probability of each hypothesis about several strokes, by the log-odds of their pairs.
+
+    A matching says which strokes continue each other; it weighs exp(sum of its pairs' log-odds), an empty one 1. All
+    matchings are equally likely beforehand, and a hypothesis is one or more of them.
+
+    >>> weigh({(0, 1): np.log(3)}, {"one line": [[(0, 1)]], "two": [[]]})
+    {'one line': 0.75, 'two': 0.25}
+    """
+    sums = [[sum(logits[tuple(pair)] for pair in matching) for matching in of] for of in hypotheses.values()]
+    weights = iter(softmax([total for of in sums for total in of]))
+    return {name: float(sum(next(weights) for _ in of)) for name, of in hypotheses.items()}
 
 
 def _log_cosh(x: np.ndarray) -> np.ndarray:

@@ -23,6 +23,17 @@ function set(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
 }
 
+/** Shows a part of a picture in an element; left, top, width and height are shares of the picture. */
+function enlarge(tile, { url, width, height }, part) {
+  const along = (start, share) => `${share < 1 ? (100 * start) / (1 - share) : 0}%`;
+  Object.assign(tile.style, {
+    aspectRatio: `${part.width * width} / ${part.height * height}`,
+    backgroundImage: `url("${url}")`,
+    backgroundPosition: `${along(part.left, part.width)} ${along(part.top, part.height)}`,
+    backgroundSize: `${100 / part.width}% ${100 / part.height}%`,
+  });
+}
+
 /** A list of names to choose from. */
 function makeSelect(names, onchange) {
   const select = make("select", {}, ...names.map((name) => make("option", {}, name)));
@@ -68,6 +79,10 @@ class Status {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => (this.node.textContent = words()), PAUSE);
   }
+  now(words) {
+    clearTimeout(this.timer);
+    this.node.textContent = words;
+  }
   stop() {
     clearTimeout(this.timer);
   }
@@ -79,14 +94,18 @@ function widget(View, traits) {
     el.classList.add(el.closest(".hssl-widget") ? "hssl-live" : "hssl-widget");
     let view = new View(model, el);
     const redraw = () => view.draw();
-    const renew = () => {
+    const stop = () => {
       view.status.stop();
+      view.stop?.();
+    };
+    const renew = () => {
+      stop();
       view = new View(model, el);
     };
     const calls = [["change:data", renew], ...traits.map((trait) => [`change:${trait}`, redraw])];
     for (const [event, call] of calls) model.on(event, call);
     return () => {
-      view.status.stop();
+      stop();
       for (const [event, call] of calls) model.off(event, call);
     };
   }
