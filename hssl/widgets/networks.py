@@ -78,7 +78,7 @@ def _layers(module: nn.Module, name: str) -> list[dict[str, Any]]:
             settings = {"size": module.kernel_size[0], "stride": module.stride[0], "padding": module.padding[0]}
             bias = _bias(module, module.out_channels)
             return [{"kind": "convolution", **settings, "weight": module.weight, "bias": bias}]
-        case nn.BatchNorm1d() | nn.BatchNorm2d() if module.running_mean is not None:
+        case nn.BatchNorm1d() | nn.BatchNorm2d() if module.running_mean is not None and module.running_var is not None:
             weight = torch.rsqrt(module.running_var.double() + module.eps)
             weight = weight if module.weight is None else weight * module.weight
             return [{"kind": "scale", "weight": weight, "bias": _bias(module, 1) - module.running_mean * weight}]
@@ -91,7 +91,8 @@ def _layers(module: nn.Module, name: str) -> list[dict[str, Any]]:
 
 
 def _bias(module: nn.Module, n: int) -> Tensor:
-    return torch.zeros(n) if module.bias is None else module.bias
+    bias = getattr(module, "bias", None)
+    return torch.zeros(n) if bias is None else bias
 
 
 def _is_plain(layer: nn.Conv2d) -> bool:

@@ -145,7 +145,7 @@ def weigh(logits: Mapping[tuple[int, int], float], hypotheses: Mapping[str, Matc
     >>> weigh({(0, 1): np.log(3)}, {"one line": [[(0, 1)]], "two": [[]]})
     {'one line': 0.75, 'two': 0.25}
     """
-    sums = [[sum(logits[tuple(pair)] for pair in matching) for matching in of] for of in hypotheses.values()]
+    sums = [[sum(logits[pair] for pair in matching) for matching in of] for of in hypotheses.values()]
     weights = iter(softmax([total for of in sums for total in of]))
     return {name: float(sum(next(weights) for _ in of)) for name, of in hypotheses.items()}
 

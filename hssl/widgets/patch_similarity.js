@@ -109,7 +109,7 @@ class Pin {
   constructor(name, onclick) {
     this.tile = make("span", { class: `hssl-tile hssl-${name}` });
     this.words = make("span");
-    this.button = make("button", { type: "button", class: "hssl-pin" }, this.tile, make("b", {}, name), this.words);
+    this.button = make("button", { type: "button", class: "hssl-pin" }, this.tile, make("b", {}, name), " ", this.words);
     this.button.addEventListener("click", onclick);
   }
 
