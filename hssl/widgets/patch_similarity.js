@@ -90,6 +90,13 @@ class Panel {
     this.outlines.push(box);
   }
 
+  /** Scrolls a patch into sight, where the frame is wider than its place. */
+  reveal(grid, [, column]) {
+    const { parentNode: place, clientWidth } = this.frame;
+    const from = (column + 0.5) * grid.cell[0] * clientWidth - place.scrollLeft;
+    if (from < 0 || from > place.clientWidth) place.scrollLeft += from - place.clientWidth / 2;
+  }
+
   paint(grid, values, { low, high, colours }, chosen) {
     const pixels = new ImageData(grid.columns, grid.rows);
     values.forEach((value, i) => {
@@ -350,6 +357,8 @@ class Patches {
       this.original.outline(PINS[k], grid, at);
       tile.show(picture, grid, at, this.active === PINS[k]);
     });
+    this.shown.forEach((of, i) => of && this.panels[i].reveal(of.grid, of.pins[this.active]));
+    this.original.reveal(grid, this.shown[own].pins[this.active]);
     this.title.textContent = scale.name;
     this.drawBar(scale, this.measures[measure].colours);
     this.read();
