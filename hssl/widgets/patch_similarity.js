@@ -252,7 +252,10 @@ class Patches {
     this.title = make("p", { class: "hssl-question" });
     this.bars = this.levels.map((level) => new Bar(level, { hasSign: true }));
     const nearest = make("button", { type: "button" }, "second: the most similar one");
-    nearest.addEventListener("click", () => this.choose({ ...this.selection(), second: undefined }));
+    nearest.addEventListener("click", () => {
+      const { image, level, row, column } = this.selection();
+      this.choose({ image, level, row, column });
+    });
     const answers = make("div", { class: "hssl-answers" }, ...this.bars.flatMap((bar) => bar.cells));
     const side = make("div", { class: "hssl-side" }, this.title, answers, nearest);
     return make("div", { class: "hssl-pair" }, ...this.pins.map((pin) => pin.button), side);
