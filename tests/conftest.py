@@ -20,16 +20,17 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="module")  # its event loop must not outlive the file: notebooks run their own
-def browser():
-    """Chromium; without one the tests that need it are skipped, and fail in CI."""
-    path = find()
-    if path is None:
+def browser(request):
+    """Chromium; without one the tests that need it are skipped, and fail in CI. A file may ask for others, too."""
+    name, path = getattr(request, "param", "chromium"), find()
+    if name == "chromium" and path is None:
         reason = "no browser was found; install Chromium or name one in CHROMIUM"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    settings = {"chromium": {"executable_path": path, "args": FLAGS.split()}, "firefox": {}}
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield chromium
-        chromium.close()
+        launched = getattr(playwright, name).launch(**settings[name])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture

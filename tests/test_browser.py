@@ -70,11 +70,11 @@ def test_formulas_fit_a_phone(browser, host, name):
 def test_a_latent_is_swept_by_mouse_and_keyboard(browser, host):
     page = browser.new_page()
     page.goto(f"{host}/book/causal_scenes.html", wait_until="networkidle")
-    book = page.locator(".hssl-flipbook")
+    book = page.locator(".hssl-live")
     slider, picture = book.locator("input"), book.get_by_role("img")
 
     def state():
-        return picture.get_attribute("style"), book.locator("output").all_inner_texts()
+        return picture.get_attribute("style"), book.locator(".hssl-answers data").all_inner_texts()
 
     first = state()
     slider.focus()
@@ -90,6 +90,25 @@ def test_a_latent_is_swept_by_mouse_and_keyboard(browser, host):
     box = slider.bounding_box()
     page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
     assert slider.input_value() == "0"
+    page.close()
+
+
+SLID = {  # page: what its text says of the slider's two ends
+    "start_here": ("0 %", "100 %"),  # of the training
+    "causal_scenes": ("−1.00", "1.00"),
+    "joint_incremental": ("0.00", "1.00"),  # incremental, joint
+}
+
+
+@pytest.mark.parametrize("name", SLID)
+def test_a_slider_does_what_its_text_says(browser, host, name):
+    page = browser.new_page()
+    page.goto(f"{host}/book/{name}.html", wait_until="networkidle")
+    slider, said = page.locator(".hssl-live .hssl-slide input"), []
+    for key in ("Home", "End"):
+        slider.press(key)
+        said.append(slider.get_attribute("aria-valuetext"))
+    assert tuple(said) == SLID[name]
     page.close()
 
 

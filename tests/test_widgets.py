@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
@@ -18,10 +19,13 @@ from torch import nn
 from traitlets import TraitError
 
 from hssl import calibration
-from hssl.widgets import SIZE_LIMIT, Continuation, PatchSimilarity, mounting
+from hssl.encoders import ConvNet
+from hssl.widgets import SIZE_LIMIT, AcrossSlash, Continuation, Flipbook, PatchSimilarity, mounting
+from hssl.widgets.continuation import HYPOTHESES
 from hssl.widgets.mounting import decode
-from hssl.widgets.observers import FIELD, ideal_logits, relate, settings_of
+from hssl.widgets.observers import FIELD, association_field, settings_of, ideal_logits, relate
 from hssl.worlds.contours import Contours
+from hssl.worlds.contours.stimuli import PAIRINGS as OF_ARMS
 
 WORLD = Contours()
 EVIL = '</script><img src=x onerror="alert(1)">'
@@ -87,6 +91,36 @@ def test_other_window_sizes_follow_the_chosen_patch():
     assert widget.patch("8 px") == (3, 5)
 
 
+def test_the_second_patch_is_the_most_similar_one_or_a_pinned_one():
+    widget = PatchSimilarity(*pictures())
+    widget.selection = chosen = {"image": "grey", "level": "8 px", "row": 3, "column": 1}
+    values = widget.values("8 px")
+    values[3, 1] = -2
+    assert widget.second("8 px") == np.unravel_index(values.argmax(), values.shape)
+    widget.selection = chosen | {"second": [0, 5]}
+    assert (widget.second("8 px"), widget.second("16 px")) == ((0, 5), (0, 2))
+    assert f"similarity {widget.values('8 px')[0, 5]:.2f}".replace("-", "−") in repr(widget)
+    alone = PatchSimilarity({"a": np.zeros((4, 4))}, {"a": {"x": np.ones((1, 1, 2))}})
+    assert alone.second("x") == (0, 0)
+
+
+def test_measures_are_named_and_held_out_images_marked():
+    images, vectors = pictures()
+    data = PatchSimilarity(images, vectors, logits={"16 px": (1, 0), "8 px": (1, 0)}, held_out=["grey"]).data
+    assert [scale["name"] for scale in data["measures"].values()] == ["similarity", "probability of one boundary"]
+    assert [picture["note"] for picture in data["pictures"]] == ["held out", "seen in training"]
+    data = PatchSimilarity(images, vectors, logits={"16 px": (1, 0), "8 px": (1, 0)}, probability_of="one icon").data
+    assert data["measures"]["probability"]["name"] == "probability of one icon"
+    assert "note" not in data["pictures"][0]
+
+
+def test_networks_for_the_readers_own_picture_are_sent_by_window_size():
+    data = PatchSimilarity(*pictures(), networks={"16 px": ConvNet(3, 4, 16, (4,), 4)}).data
+    assert data["longest"] == 64
+    assert data["networks"][0] is None
+    assert (data["networks"][1]["size"], data["networks"][1]["channels"]) == (16, 3)
+
+
 def test_large_pictures_are_reduced():
     shown = PatchSimilarity({"a": np.zeros((100, 400))}, {"a": {"x": np.ones((1, 4, 2))}}, image_size=80).data
     assert (shown["pictures"][0]["width"], shown["pictures"][0]["height"]) == (80, 20)
@@ -113,11 +147,15 @@ def test_other_vectors_can_be_shown():
         ({"images": {"a": np.full((4, 4), 2.0)}}, r"images\['a'\]: wanted uint8, or .* in \[0, 1\]"),
         ({"images": {"a": np.full((4, 4), np.nan)}}, r"images\['a'\]: wanted uint8"),
         ({"image_size": 15}, "image_size: wanted at least 16 pixels, got 15"),
-        ({"image_size": 20.5}, "image_size: wanted int, got 20.5"),
+        ({"image_size": 20.5}, "image_size: wanted a whole number ≥ 1, got 20.5"),
         ({"vectors": {}}, r"vectors: wanted the names \['a'\]"),
         ({"vectors": {"a": {}}}, "wanted at least one window size"),
         ({"vectors": {"a": {"x": np.ones((2, 2))}}}, r"vectors\['a'\]\['x'\]: wanted numbers of shape \(rows"),
         ({"vectors": {"a": {"x": np.full((2, 2, 2), np.nan)}}}, "not finite"),
+        ({"networks": {"y": ConvNet(3, 2, 2, (2,), 2)}}, r"networks: wanted some of the window sizes \['x'\]"),
+        ({"networks": {"x": ConvNet(2, 2, 2, (2,), 2)}}, r"networks\['x'\]: wanted 1 or 3 channels, got 2"),
+        ({"networks": {"x": nn.Linear(2, 2)}}, "networks: wanted"),
+        ({"held_out": ["b"]}, r"held_out: wanted some of \['a'\], got \['b'\]"),
         ({"logits": {"y": (1, 0)}}, r"logits: wanted the names \['x'\], got \['y'\]"),
         ({"logits": {"x": (np.inf, 0)}}, r"logits\['x'\]: there are values that are not finite"),
         ({"logits": {"x": (1, 0, 0)}}, r"logits: wanted \(slope, offset\) a window size"),
@@ -164,7 +202,7 @@ def test_the_still_picture_shows_the_values_as_the_page_does():
     for (row, column), colour in (((50, 150), "#1c1c1c"), ((150, 50), "#a8dcff"), ((150, 150), "#ffdfb0")):
         wanted = opacity * 255 * np.array(to_rgb(colour))  # over a black picture
         np.testing.assert_allclose(shown[row, 208 + column], wanted, atol=4)
-    np.testing.assert_allclose(shown[0, 208:300], 255, atol=60)  # the frame around the chosen patch
+    np.testing.assert_allclose(shown[0, 208:300], 255, atol=60)  # the frame around the first patch
 
 
 @pytest.mark.parametrize(("shape", "size"), [((32, 48), (200, 133)), ((64, 32), (100, 200)), ((640, 4), (8, 200))])
@@ -218,7 +256,12 @@ def test_the_ideal_observer_is_that_of_the_world():
     assert np.allclose(ours, WORLD.log_likelihood_ratio(pairs), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [nn.GELU, nn.ReLU, nn.Tanh])
+def test_the_four_arms_are_paired_as_in_the_figure():
+    crossing, meeting = list(HYPOTHESES.values())[:2]
+    assert torch.equal(torch.tensor([*crossing, *meeting]), OF_ARMS)
+
+
+@pytest.mark.parametrize("kind", [nn.GELU, nn.LeakyReLU, nn.Tanh])
 def test_strokes_against_torch_and_scipy(kind):
     network = critic(kind(), kind())
     widget = Continuation(network, WORLD, rate=0.6, shift=0.3)
@@ -248,9 +291,12 @@ def test_the_likelihood_ratio_averages_to_one_over_the_background():
     assert np.exp(ideal_logits(settings_of(WORLD), distance, azimuth, turn, contrasts)).mean() == pytest.approx(1, 0.02)
 
 
-def test_four_arms_weigh_three_pairings():
+PAIRINGS = {"two lines": [[(0, 2), (1, 3)]], "others": [[(0, 1), (3, 2)], [(3, 0), (1, 2)]]}
+
+
+def test_four_arms_weigh_pairings():
     network = critic(nn.GELU())
-    widget = Continuation(network, WORLD)
+    widget = Continuation(network, WORLD, hypotheses=PAIRINGS)
     widget.mode = "arms"
     angles, far = np.array([0.1, 1.3, 3.4, 4.5]), np.array([1.3, 1.5, 1.2, 1.4])
     widget.points = widget.points | {"arms": np.stack([far * np.cos(angles), far * np.sin(angles)], 1).tolist()}
@@ -260,10 +306,25 @@ def test_four_arms_weigh_three_pairings():
         for pairing in [[(0, 2), (1, 3)], [(0, 1), (2, 3)], [(0, 3), (1, 2)]]
     ]
     assert widget.probabilities()["learned"] == pytest.approx(weights[0] / sum(weights), rel=1e-9)
+    assert widget.hypotheses()["others"]["learned"] == pytest.approx(sum(weights[1:]) / sum(weights), rel=1e-9)
+
+
+def test_four_lines_that_end_weigh_one():
+    widget = Continuation(constant(np.log(2)), WORLD)  # every link is twice as likely as none
+    widget.mode = "arms"
+    found = {name: of["learned"] for name, of in widget.hypotheses().items()}
+    weights = {"two crossing lines": 4, "two bends that meet": 8, "one line, two that end there": 12}
+    weights |= {"four lines that end there": 1}
+    assert found == pytest.approx({name: weight / 25 for name, weight in weights.items()})
+    for observer in ("learned", "ideal"):
+        assert sum(of[observer] for of in widget.hypotheses().values()) == pytest.approx(1)
+    widget.mode = "strokes"
+    with pytest.raises(ValueError, match="mode: wanted 'arms'"):
+        widget.hypotheses()
 
 
 def test_a_right_angled_crossing_is_seen_by_the_ideal_observer():
-    widget = Continuation(critic(nn.Tanh()), WORLD)
+    widget = Continuation(critic(nn.Tanh()), WORLD, hypotheses=PAIRINGS)
     widget.mode = "arms"
     crossing = [[1.3, 0], [0, 1.3], [-1.3, 0], [0, -1.3]]
     widget.points = widget.points | {"arms": crossing}
@@ -289,12 +350,14 @@ def test_turning_everything_changes_nothing():
     assert widget.probabilities() == pytest.approx(before, abs=1e-12)
 
 
-def test_the_field_is_largest_along_the_stroke():
-    data = Continuation(critic(nn.GELU()), WORLD).data
-    field = decode(data["fields"]["ideal"], "u1").reshape(FIELD, FIELD)
-    middle = FIELD // 2
-    np.testing.assert_array_equal(field, field[::-1])  # the model knows no left and right
-    assert field[middle, middle + 15] > 200 > 20 > field[middle + 15, middle]
+def test_the_field_is_that_of_the_second_stroke_as_it_is_turned_and_as_bright():
+    network = critic(nn.GELU())
+    widget = Continuation(network, WORLD, rate=0.6)
+    field = association_field(widget.data, 0.7, (1.0, -0.5))
+    at = ((np.arange(FIELD) + 0.5) / FIELD * 2 - 1) * WORLD.largest
+    for row, column in ((40, 45), (20, 25), (32, 50)):
+        wanted = torch_answer(network, (0, 0, 0), (at[column], at[row], 0.7), (1.0, -0.5), 0.6)
+        assert field[row, column] == pytest.approx(stats.logistic.cdf(wanted), abs=1e-9)
     assert field[0, 0] == 0  # beyond the farthest
 
 
@@ -307,14 +370,16 @@ def test_another_critic_can_be_shown():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"critic": nn.Linear(6, 1)}, "critic: wanted Sequential, got Linear"),
-        ({"critic": nn.Sequential(nn.GELU())}, "critic: wanted Linear layers"),
-        ({"critic": critic(nn.GELU(), nn.ReLU())}, "one of GELU"),
-        ({"critic": critic(nn.GELU(approximate="tanh"))}, "exact"),
-        ({"critic": critic(nn.Sigmoid())}, "critic: wanted Linear layers"),
+        ({"critic": torch.sigmoid}, "critic: wanted Module, got"),
+        ({"critic": nn.Sequential(nn.GELU())}, "6 numbers in and 1 out"),
+        ({"critic": critic(nn.Sigmoid())}, "critic: wanted layers that the page can run"),
         ({"critic": nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1))}, "6 numbers in and 1 out"),
         ({"critic": nn.Sequential(nn.Linear(6, 4), nn.ReLU())}, "6 numbers in and 1 out"),
         ({"critic": critic(nn.ReLU(), nn.ReLU(), hidden=300)}, "kB, wanted at most 300 kB: take a narrower critic"),
+        ({"hypotheses": {}}, "hypotheses: wanted at least one"),
+        ({"hypotheses": {"a": []}}, r"hypotheses\['a'\]: wanted matchings of the arms 0 to 3"),
+        ({"hypotheses": {"a": [[(0, 1), (1, 2)]]}}, "wanted matchings"),
+        ({"hypotheses": {"a": [[(0, 4)]]}}, "wanted matchings"),
         ({"rate": 0.0}, "rate: wanted 0 < rate"),
         ({"rate": float("nan")}, "rate: wanted 0 < rate"),
         ({"shift": float("inf")}, "shift: wanted a finite number, got inf"),
@@ -375,9 +440,8 @@ def test_the_learned_field_lies_behind_the_first_stroke_in_the_pages_colour():
     picture = np.array(still(widget), float)
     np.testing.assert_allclose(picture[250, 100], 255 + 0.8 * (warm - 255), atol=4)
     np.testing.assert_allclose(picture[2, 2], 255, atol=4)  # (−3.95, 3.95) is more than 5 away
-    decided = Continuation(constant(0.0), WORLD).data["fields"]["learned"]
-    field = decode(decided, "u1").reshape(64, 64)
-    assert set(field.ravel()) == {0, 128}  # F = 0: as likely as not
+    field = association_field(Continuation(constant(0.0), WORLD).data, 0.0)
+    assert set(field.ravel()) == {0, 0.5}  # F = 0: as likely as not
     x, y = np.meshgrid(*[(np.arange(64) - 31.5) * WORLD.largest / 32] * 2)
     np.testing.assert_array_equal(field > 0, np.hypot(x, y) <= WORLD.largest)
 
@@ -407,12 +471,134 @@ def test_what_is_seen_first():
     assert widget.data["views"] == {"strokes": 4.0, "arms": 2.4}
 
 
-# Both
+# Flipbook
+
+STRIPS = {"x": np.zeros((13, 8, 12, 3)), EVIL: np.linspace(0, 1, 13)[:, None, None, None] * np.ones((13, 8, 12, 3))}
+MEASURES = {name: {"far": np.linspace(0, 1, 13), EVIL: np.zeros(13)} for name in STRIPS}
+
+
+def flipbook(**settings):
+    return Flipbook(STRIPS, MEASURES, **({"label": "a scene"} | settings))
+
+
+def test_a_flipbook_says_what_it_shows():
+    widget = flipbook(choose="tint", slide="share", at=np.linspace(-1, 1, 13))
+    assert (widget.strip, widget.frame) == ("x", 6)
+    assert repr(widget) == f"Flipbook: a scene; tint x, share 0.00: far 0.50, {EVIL} 0.00"
+    widget.strip, widget.frame = EVIL, 0
+    assert repr(widget).startswith(f"Flipbook: a scene; tint {EVIL}, share −1.00: far 0.00")
+    assert flipbook().data["at"][12] == "13 of 13"
+    assert flipbook(at=["before", *"abcdefghijk", "after"]).data["at"][12] == "after"
+
+
+def test_a_strip_holds_its_frames_side_by_side():
+    data = flipbook().data
+    strip = next(strip for strip in data["strips"] if strip["name"] == EVIL)
+    image = np.array(Image.open(io.BytesIO(base64.b64decode(strip["url"].split(",")[1]))).convert("L"), float)
+    assert image.shape == (8, 13 * 12)
+    np.testing.assert_allclose(image[4, 6::12], np.linspace(0, 255, 13), atol=3)
+    small = Flipbook({"x": np.zeros((2, 50, 100, 3))}, {"x": {}}, label="", image_size=40).data
+    assert (small["width"], small["height"]) == (40, 20)
+
+
+def test_the_still_of_a_flipbook_is_a_table_of_frames_and_numbers():
+    page = BeautifulSoup(flipbook(at=np.linspace(-1, 1, 13)).static_html(), "html.parser")
+    rows = [[cell.text for cell in row.find_all("td")] for row in page.find("table").find_all("tr")]
+    assert [image["alt"] for image in page.find_all("img")][::3] == ["value −1.00", "value 0.00", "value 1.00"]
+    assert rows[1:] == [
+        ["−1.00", "−0.67", "−0.33", "0.00", "0.33", "0.67", "1.00"],
+        ["0.00", "0.17", "0.33", "0.50", "0.67", "0.83", "1.00"],
+        ["0.00"] * 7,
+    ]
+    for frames, shown in ((1, 1), (4, 4), (7, 7), (8, 7), (11, 6)):
+        short = Flipbook({"x": np.zeros((frames, 2, 2, 3))}, {"x": {}}, label="").static_html()
+        assert short.count("<img") == shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strips": {}}, "strips: wanted at least one"),
+        ({"strips": {"x": np.zeros((3, 8, 8))}}, "strips: wanted Mapping"),
+        ({"strips": {"x": np.full((2, 8, 8, 3), 2.0)}}, r"strips\['x'\]: wanted uint8, or .* in \[0, 1\]"),
+        ({"strips": {"x": np.zeros((2, 8, 8, 3)), "y": np.zeros((3, 8, 8, 3))}}, r"measures: wanted the names"),
+        ({"measures": {"x": {"far": [0.0]}}}, r"measures\['x'\]: wanted far, 2 numbers from 0 to 1 each, got \[0.0\]"),
+        ({"measures": {"x": {"far": [0.0, 1.1]}}}, "2 numbers from 0 to 1 each"),
+        ({"measures": {"x": {"far": [0.0, float("nan")]}}}, "not finite"),
+        ({"at": [1.0]}, "at: wanted one for each of 2 frames, got 1"),
+        ({"label": 3}, "label: wanted str, got 3"),
+    ],
+)
+def test_bad_strips_are_named(change, message):
+    good = {"strips": {"x": np.zeros((2, 8, 8, 3))}, "measures": {"x": {"far": [0.0, 1.0]}}, "label": ""}
+    with pytest.raises(ValueError, match=message):
+        Flipbook(**(good | change))
+
+
+def test_strips_are_alike():
+    with pytest.raises(ValueError, match=r"strips\['y'\]: wanted shape \(2, 8, 8, 3\), got \(3, 8, 8, 3\)"):
+        Flipbook({"x": np.zeros((2, 8, 8, 3)), "y": np.zeros((3, 8, 8, 3))}, {"x": {}, "y": {}}, label="")
+    with pytest.raises(ValueError, match=r"measures\['y'\]: wanted far, .* got near"):
+        of = {"x": {"far": [0.0, 1.0]}, "y": {"near": [0.0, 1.0]}}
+        Flipbook({name: np.zeros((2, 8, 8, 3)) for name in "xy"}, of, label="")
+
+
+# Across the slash
+
+INK = np.random.default_rng(0).random((20, 24))
+
+
+def icon(**settings):
+    torch.manual_seed(0)
+    networks = {
+        "embed": ConvNet(1, 3, 8, (4,), 6),
+        "judge": nn.Sequential(nn.Linear(6 + 14, 5), nn.GELU(), nn.Linear(5, 1)),
+    }
+    sides = {"first": [[5, 4], [4.5, 12]], "second": [[19, 15], [12, 15], [20, 6]]}
+    return AcrossSlash(
+        **({"ink": INK, "window": 8, "alt": "an icon", "exact": np.full((2, 3), 0.25)} | sides | networks | settings)
+    )
+
+
+def test_the_critic_sees_both_patches_and_the_way_between():
+    torch.manual_seed(1)
+    embed, judge = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), nn.Linear(20, 1)
+    widget = icon(embed=embed, judge=judge, logit=(0.5, -0.2), exact=None)
+    ink = torch.tensor(np.round(255 * INK) / 255, dtype=torch.float32)
+    x, y = embed(ink[None, 8:16, 1:9]), embed(ink[None, 11:19, 8:16])  # centres (4.5, 12) and (12, 15)
+    way = torch.tensor([[7.5, 3.0]]) / 8
+    waves = (way[:, :, None] * torch.tensor([1.0, 2.0, 4.0])).flatten(1)
+    wanted = torch.sigmoid(0.5 * judge(torch.cat([x, y, way, waves.sin(), waves.cos()], 1)) - 0.2)
+    assert widget.probabilities()[1, 1] == pytest.approx(wanted.item(), abs=1e-3)  # weights have three digits
+    assert icon(waves=(), judge=nn.Linear(8, 1)).probabilities().shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ink": INK * 2}, r"ink: wanted uint8, or .* in \[0, 1\]"),
+        ({"first": [[3, 4]]}, "first: wanted centres .* of windows within the image"),
+        ({"second": [[19, 15], [21, 5], [12, 15]]}, "second: wanted centres"),
+        ({"second": [[19, 15, 0]]}, "second: wanted centres"),
+        ({"exact": np.zeros((3, 2))}, r"exact: wanted probabilities of shape \(2, 3\), got shape \(3, 2\)"),
+        ({"exact": np.full((2, 3), 1.5)}, "exact: wanted probabilities"),
+        ({"judge": nn.Linear(19, 1)}, r"wanted networks from a patch to k numbers, and from 2 k \+ 14 to 1"),
+        ({"embed": nn.Sigmoid()}, "embed: wanted layers that the page can run"),
+        ({"shown": np.zeros((3, 4, 5))}, "shown: wanted numbers of shape"),
+        ({"window": 0}, "window: wanted a whole number ≥ 1"),
+    ],
+)
+def test_bad_icons_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        icon(**change)
+
+
+# All
 
 
 def still(widget):
     """The picture that a page shows where scripts do not run."""
-    found = re.search(r'<img src="data:image/(?:png|jpeg);base64,([^"]+)"', widget.static_html())[1]
+    found = re.search(r'<img src="data:image/(?:png|webp);base64,([^"]+)"', widget.static_html())[1]
     return Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")
 
 
@@ -431,6 +617,10 @@ def both():
     return [PatchSimilarity(*pictures()), Continuation(critic(nn.GELU()), WORLD)]
 
 
+def all_of_them():
+    return [*both(), flipbook(), icon()]
+
+
 @pytest.mark.parametrize(
     ("which", "trait", "value"),
     [
@@ -446,10 +636,16 @@ def both():
         (1, "points", {"strokes": [[9, 0], [1, 0], [2, 0], [3, 0]], "arms": [[1.3, 0]] * 4}),
         (1, "points", {"strokes": [[0, 0], [1, 0], [2, 0], [3, 0]], "arms": [[0.1, 0]] * 4}),
         (1, "points", {"strokes": [[0, 0], [1, 0], [2, 0], [3, 0]]}),
+        (2, "strip", "y"),
+        (2, "frame", 13),
+        (2, "frame", -1),
+        (3, "first", 2),
+        (3, "second", -1),
+        (0, "selection", {"image": "grey", "level": "8 px", "row": 0, "column": 0, "second": [4, 0]}),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused(which, trait, value):
-    widget = both()[which]
+    widget = all_of_them()[which]
     before = widget.static_html()
     with pytest.raises(TraitError):
         setattr(widget, trait, value)
@@ -471,15 +667,15 @@ def test_python_hears_what_the_page_chooses():
 
 
 def test_pages_are_the_same_at_every_run_and_differ_with_their_content():
-    for first, again in zip(both(), both(), strict=True):
+    for first, again in zip(all_of_them(), all_of_them(), strict=True):
         assert first.static_html() == again.static_html()
         assert repr(first) == repr(again)
-    pages = [widget.static_html() for widget in both()] + [Continuation(critic(nn.ReLU()), WORLD).static_html()]
-    assert len({re.search(r'id="(hssl-\w{12})"', page)[1] for page in pages}) == 3
+    pages = [widget.static_html() for widget in all_of_them()] + [Continuation(critic(nn.ReLU()), WORLD).static_html()]
+    assert len({re.search(r'id="(hssl-\w{12})"', page)[1] for page in pages}) == 5
 
 
 def test_a_notebook_stores_the_page_and_the_live_view():
-    for widget in both():
+    for widget in all_of_them():
         bundle, _ = widget._repr_mimebundle_()
         assert bundle["text/html"] == widget.static_html() == widget.static().data
         assert "application/vnd.jupyter.widget-view+json" in bundle
@@ -494,18 +690,21 @@ def test_names_never_become_html():
     assert "<img src=x" not in page
     assert page.count("</script>") == page.count("<script") == 2
     assert state(widget)["data"]["levels"] == [EVIL]
+    page = flipbook(label=EVIL, choose=EVIL, slide=EVIL, at=[EVIL] * 13).static_html()
+    assert "<img src=x" not in page
+    assert page.count("</script>") == page.count("<script") == 2
 
 
 def test_without_scripts_there_is_a_picture_with_words():
-    for widget in both():
+    for widget in (*both(), icon()):
         picture, words = re.search(
-            r'<img src="data:image/(?:png|jpeg);base64,([^"]+)" alt="([^"]+)"', widget.static_html()
+            r'<img src="data:image/(?:png|webp);base64,([^"]+)" alt="([^"]+)"', widget.static_html()
         ).groups()
         assert len(picture) > 500
         assert len(words) > 50
 
 
 def test_a_page_asks_for_nothing():
-    for widget in both():
+    for widget in all_of_them():
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", widget.static_html())
         assert not re.search(r"innerHTML|insertAdjacentHTML|fetch\(", str(widget._esm))

@@ -44,7 +44,7 @@ def readings(page):
 def critic_of(data):
     """The network that the page has, in torch."""
     layers = []
-    for layer in data["layers"]:
+    for layer in data["critic"]["layers"][::2]:
         weight, bias = (torch.from_numpy(np.frombuffer(base64.b64decode(layer[k]), "<f4").copy()) for k in KEYS)
         weight = weight.view(len(bias), -1)
         linear = nn.Linear(weight.shape[1], len(bias))
@@ -58,7 +58,7 @@ def by_torch(page):
     data = page.evaluate(f"{MODEL}.get('data')")
     ends = torch.tensor(page.evaluate(f"{MODEL}.get('points').strokes"), dtype=torch.float32).view(2, 2, 2)
     along = ends[:, 1] - ends[:, 0]
-    world = contours.Contours(**{name: data["law"][name] for name in contours.Contours.__dataclass_fields__})
+    world = contours.Contours(**{name: data["contours"][name] for name in contours.Contours.__dataclass_fields__})
     pair = world.between(ends.mean(1), torch.atan2(along[:, 1], along[:, 0]))
     pair = contours.Relations(*(field[:1, 1:].flatten() for field in pair))
     with torch.no_grad():
@@ -84,7 +84,7 @@ def test_dragged_strokes_say_what_torch_says(visit):
 
 def test_a_clicked_patch_says_what_torch_says(visit):
     page = visit("patch_pairs")
-    page.get_by_label("similarity").select_option("probability")
+    page.get_by_label("colour").select_option(index=1)
     box = page.locator(f"{WIDGET} .hssl-frame").nth(1).bounding_box()
     page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.6 * box["height"])
     page.keyboard.press("ArrowRight")
@@ -96,4 +96,5 @@ def test_a_clicked_patch_says_what_torch_says(visit):
     vectors = vectors.view(grid["rows"], grid["columns"], -1)
     cosines = nn.functional.cosine_similarity(vectors, vectors[chosen["row"], chosen["column"]], dim=2)
     cosines[chosen["row"], chosen["column"]] = -2  # what the page says is the best of the others
+    page.get_by_role("button", name="most similar").click()
     assert readings(page)[0] == pytest.approx(torch.sigmoid(slope * cosines + offset).max().item(), abs=1e-5)

@@ -20,6 +20,12 @@ def find() -> str | None:
     return found or _playwrights_own()
 
 
+def found() -> list[str]:
+    """Chromium, which is looked for anew when it is needed, and Firefox where Playwright has its own."""
+    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
+    return ["chromium", *(["firefox"] if any(folder.glob("firefox-*")) else [])]
+
+
 def install() -> None:
     """Debian's package where we may install it, else Playwright's download. Failure is only reported."""
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):

@@ -15,11 +15,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from hssl.reporting.flipbook import flipbook
 from hssl.reporting.records import budget
 from hssl.reporting.tables import NOTHING, OWN, plain
 
-__all__ = ["arrows", "band", "cells", "flipbook", "heat", "layers", "limit", "points", "use_style"]
+__all__ = ["arrows", "band", "cells", "heat", "layers", "limit", "points", "use_style"]
 
 #: Okabe–Ito colours under the names of what they stand for throughout the book.
 CONTENT, STYLE, LIMIT, PUBLISHED = "#0072B2", "#D55E00", "#000000", "#009E73"

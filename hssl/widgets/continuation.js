@@ -1,15 +1,17 @@
 // Drag the ends of two strokes, or of four arms: do they continue each other? A network answers, and an ideal
 // observer beside it (observers.js). Continuation.probabilities computes the same in Python.
 
-const STEP = 0.1; // of an arrow key, in the law's units; five times that with shift
-const QUESTIONS = { strokes: "one contour", arms: "two crossing lines" };
+const STEP = 0.1; // of an arrow key, in the model's units; five times that with shift
+const QUESTIONS = { strokes: "Probability of one contour", arms: "Probability that the four arms are" };
 const ANSWERS = ["learned", "ideal", "difference"];
 const WARM = [213, 94, 0];
 const COLD = [0, 114, 178];
+const COARSE = 12; // places along each side of the field while something moves ...
+const FINE = 64; // ... and once it rests
+const ROWS = 2; // of the fine field, computed at a time
 
 const place = (x, y) => `translate(${x} ${y})`;
 const degrees = (angle) => (angle * 180) / Math.PI;
-const signed = (value) => (value < 0 ? "" : "+") + shown(value, 3);
 
 /** The point at a distance beyond an end, seen from a start. */
 function beyond(start, end, distance) {
@@ -58,76 +60,110 @@ function moveStroke(points, k, part, to, { length, views }) {
   return points.toSpliced(2 * k, 2, ...stroke);
 }
 
-/** The association fields as pictures, transparent where there is nothing to see, and what their colours mean. */
-function drawFields(fields) {
-  const [learned, ideal] = [fields.learned, fields.ideal].map((text) =>
-    Array.from(bytes(text), (value) => value / 255),
-  );
-  const difference = learned.map((value, i) => value - ideal[i]);
-  const largest = Math.max(0.01, ...difference.map(Math.abs));
-  const side = Math.sqrt(learned.length);
-  const draw = (field, most) => {
+/** The field behind the first stroke: wherever the second one might lie, as it is turned, and as bright as it is. */
+class Field {
+  constructor(data) {
+    this.data = data;
+    this.canvas = make("canvas", { class: "hssl-field", "aria-hidden": "true" });
+    this.scale = make("div", { class: "hssl-colours" });
+    this.ticks = make("div", { class: "hssl-ticks" });
+    const names = ["learned", "ideal", "learned − ideal"];
+    [this.name] = names;
+    const select = makeSelect(names, (name) => {
+      this.name = name;
+      this.key = undefined;
+      this.draw(...this.last);
+    });
+    this.legend = make("div", { class: "hssl-legend" }, make("label", {}, "field behind A ", select));
+    this.legend.append(this.scale, this.ticks);
+  }
+
+  /** Of strokes {x, y, angle} in a frame that reaches `view` from its middle. */
+  draw([first, second], contrasts, view) {
+    this.last = [[first, second], contrasts, view];
+    const size = `${(100 * this.data.contours.largest) / view}%`;
+    const [left, top] = [`${50 + (50 * first.x) / view}%`, `${50 - (50 * first.y) / view}%`];
+    const transform = `translate(-50%, -50%) rotate(${-degrees(first.angle)}deg) scaleY(-1)`;
+    Object.assign(this.canvas.style, { width: size, height: size, left, top, transform });
+    const turn = second.angle - first.angle;
+    const key = JSON.stringify([this.name, turn.toFixed(9), contrasts]);
+    if (key === this.key) return;
+    this.key = key;
+    this.stop();
+    this.paint(this.rows(turn, contrasts, COARSE, 0, COARSE), COARSE);
+    const fine = [];
+    const refine = () => {
+      const from = fine.length / FINE;
+      fine.push(...this.rows(turn, contrasts, FINE, from, from + ROWS));
+      if (from + ROWS < FINE) this.timer = setTimeout(refine);
+      else this.paint(fine, FINE);
+    };
+    this.timer = setTimeout(refine, 60);
+  }
+
+  rows(turn, contrasts, side, from, to) {
+    const of = (logits) => fieldRows(logits, this.data, turn, contrasts, side, from, to);
+    if (this.name in OBSERVERS) return of(OBSERVERS[this.name]);
+    const ideal = of(idealLogits);
+    return of(learnedLogits).map((value, i) => value - ideal[i]);
+  }
+
+  paint(values, side) {
+    const signed = !(this.name in OBSERVERS);
+    const most = signed ? Math.max(0.01, ...values.map(Math.abs)) : 1;
     const pixels = new ImageData(side, side);
-    field.forEach((value, i) => pixels.data.set([...(value < 0 ? COLD : WARM), (204 * Math.abs(value)) / most], 4 * i));
-    const canvas = make("canvas", { width: side, height: side });
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
-    return canvas.toDataURL();
-  };
-  const rgba = (colour, alpha) => `rgba(${colour}, ${alpha})`;
-  const one = { ticks: ["0", "0.5", "1"], colours: [rgba(WARM, 0), rgba(WARM, 0.8)] };
-  const ticks = [`−${shown(largest)}`, "0", `+${shown(largest)}`];
-  const colours = [rgba(COLD, 0.8), `${rgba(COLD, 0)} 50%`, `${rgba(WARM, 0)} 50%`, rgba(WARM, 0.8)];
-  return {
-    learned: { ...one, url: draw(learned, 1) },
-    ideal: { ...one, url: draw(ideal, 1) },
-    "learned − ideal": { ticks, colours, url: draw(difference, largest) },
-  };
+    values.forEach((value, i) => {
+      pixels.data.set([...(value < 0 ? COLD : WARM), Math.round((204 * Math.abs(value)) / most)], 4 * i);
+    });
+    set(this.canvas, { width: side, height: side });
+    this.canvas.getContext("2d").putImageData(pixels, 0, 0);
+    const rgba = (colour, alpha) => `rgba(${colour}, ${alpha})`;
+    const cold = [rgba(COLD, 0.8), `${rgba(COLD, 0)} 50%`, `${rgba(WARM, 0)} 50%`];
+    const colours = [...(signed ? cold : [rgba(WARM, 0)]), rgba(WARM, 0.8)];
+    this.scale.style.backgroundImage = `linear-gradient(to right, ${colours.join(", ")})`;
+    const ticks = signed ? [`−${shown(most)}`, "0", `+${shown(most)}`] : ["0", "0.5", "1"];
+    this.ticks.replaceChildren(...ticks.map((tick) => make("span", {}, tick)));
+  }
+
+  stop = () => clearTimeout(this.timer);
 }
 
-/** A name, a bar and a number. */
-class Answer {
-  constructor(kind) {
-    this.fill = make("div");
-    this.value = make("data");
-    this.signed = kind === "difference";
-    this.cells = [make("span", {}, kind), make("div", { class: `hssl-answer hssl-${kind}` }, this.fill), this.value];
-  }
-  show(number) {
-    const [from, to] = this.signed ? [0.5 + Math.min(0, number) / 2, 0.5 + Math.max(0, number) / 2] : [0, number];
-    Object.assign(this.fill.style, { left: `${100 * from}%`, width: `${100 * (to - from)}%` });
-    this.value.value = number;
-    this.value.textContent = this.signed ? signed(number) : shown(number, 3);
+/** What four arms may be: a name, and a bar for each observer. */
+class Hypothesis {
+  constructor(name) {
+    this.bars = Object.keys(OBSERVERS).map((kind) => new Bar(kind, { decimals: 3, kind }));
+    this.cells = [make("span", { class: "hssl-hypothesis" }, name), ...this.bars.flatMap((bar) => bar.cells)];
   }
 }
 
 class Strokes {
   constructor(model, el) {
     this.model = model;
-    this.data = unpackNetwork(model.get("data"));
-    this.fields = drawFields(this.data.fields);
+    this.data = { ...model.get("data"), critic: unpackNetwork(model.get("data").critic) };
+    this.field = new Field(this.data);
     this.status = new Status({ class: "hssl-unseen" });
-    this.field = make("image", { preserveAspectRatio: "none", "aria-hidden": "true" });
-    this.world = make("g", { transform: "scale(1 -1)", "stroke-linecap": "round" }); // y upwards, in the law's units
+    this.world = make("g", { transform: "scale(1 -1)", "stroke-linecap": "round" }); // y upwards, in the model's units
     this.svg = make("svg", { role: "group" }, this.world);
     this.question = make("p", { class: "hssl-question" });
-    this.answers = ANSWERS.map((kind) => new Answer(kind));
+    this.answers = ANSWERS.map((kind) => new Bar(kind, { decimals: 3, kind, hasSign: kind === "difference" }));
     this.note = make("p", { class: "hssl-note" });
-    const table = make("div", { class: "hssl-answers" }, ...this.answers.flatMap((answer) => answer.cells));
-    const parts = [this.makeModes(), this.question, table, this.note, this.makeSliders(), this.makeLegend()];
-    const stage = make("div", { class: "hssl-stage" }, this.svg, make("div", { class: "hssl-side" }, ...parts));
+    this.hypotheses = this.data.hypotheses.map(({ name }) => new Hypothesis(name));
+    const table = (name, rows) => make("div", { class: `hssl-answers ${name}` }, ...rows.flatMap((row) => row.cells));
+    this.tables = { strokes: table("", this.answers), arms: table("hssl-hypotheses", this.hypotheses) };
+    const tables = [this.question, this.tables.strokes, this.tables.arms, this.note];
+    const parts = [this.makeModes(), ...tables, this.makeSliders(), this.field.legend];
+    const frame = make("div", { class: "hssl-frame" }, this.field.canvas, this.svg);
+    const stage = make("div", { class: "hssl-stage" }, frame, make("div", { class: "hssl-side" }, ...parts));
+    this.svg.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.point(event));
+    this.svg.addEventListener("pointerleave", () => this.point());
     el.replaceChildren(stage, this.status.node);
     this.draw();
-  }
-
-  change(trait, value) {
-    this.model.set(trait, value);
-    this.model.save_changes();
   }
 
   makeModes() {
     this.modes = Object.keys(QUESTIONS).map((name) => make("input", { type: "radio", name: "mode", value: name }));
     const labels = ["two strokes", "four arms"].map((words, i) => make("label", {}, this.modes[i], ` ${words}`));
-    for (const radio of this.modes) radio.addEventListener("change", () => this.change("mode", radio.value));
+    for (const radio of this.modes) radio.addEventListener("change", () => change(this.model, "mode", radio.value));
     const form = make("form", { class: "hssl-controls" }, ...labels);
     form.addEventListener("submit", (event) => event.preventDefault());
     return form;
@@ -138,32 +174,12 @@ class Strokes {
     this.outputs = [make("data"), make("data")];
     const labels = this.sliders.map((slider, k) => {
       slider.addEventListener("input", () =>
-        this.change("contrasts", this.model.get("contrasts").with(k, +slider.value)),
+        change(this.model, "contrasts", this.model.get("contrasts").with(k, +slider.value)),
       );
       return make("label", {}, make("span", {}, `contrast of ${"AB"[k]}`), slider, this.outputs[k]);
     });
     this.contrasts = make("div", { class: "hssl-sliders" }, ...labels);
     return this.contrasts;
-  }
-
-  makeLegend() {
-    const scale = make("div", { class: "hssl-colours" });
-    const numbers = make("div", { class: "hssl-ticks" });
-    const show = (name) => {
-      const { url, colours, ticks } = this.fields[name];
-      this.field.setAttribute("href", url);
-      scale.style.backgroundImage = `linear-gradient(to right, ${colours.join(", ")})`;
-      numbers.replaceChildren(...ticks.map((tick) => make("span", {}, tick)));
-    };
-    const names = Object.keys(this.fields);
-    show(names[0]);
-    return make(
-      "div",
-      { class: "hssl-legend" },
-      make("label", {}, "field behind A ", makeSelect(names, show)),
-      scale,
-      numbers,
-    );
   }
 
   /** Lines, letters and handles of the mode. */
@@ -184,11 +200,12 @@ class Strokes {
       ...this.wholes.slice(k, k + 1),
       ...this.dots.slice(count * k, count * (k + 1)),
     ]);
-    this.world.replaceChildren(this.field, ...this.lines, ...this.letters, ...handles);
+    this.world.replaceChildren(...this.lines, ...this.letters, ...handles);
     this.svg.setAttribute("viewBox", `${-view} ${-view} ${2 * view} ${2 * view}`);
     this.svg.setAttribute("aria-label", mode === "arms" ? "Four arms" : "Two strokes");
-    this.question.textContent = `Probability of ${QUESTIONS[mode]}`;
-    this.contrasts.hidden = mode === "arms";
+    this.question.textContent = QUESTIONS[mode];
+    for (const [name, table] of Object.entries(this.tables)) table.hidden = name !== mode;
+    for (const part of [this.contrasts, this.field.legend, this.field.canvas]) part.hidden = mode === "arms";
     for (const radio of this.modes) radio.checked = radio.value === mode;
   }
 
@@ -221,18 +238,16 @@ class Strokes {
       ...range,
     });
     let grip;
-    const under = (event) =>
-      new DOMPoint(event.clientX, event.clientY).matrixTransform(this.world.getScreenCTM().inverse());
     node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // or the page scrolls
     node.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       node.setPointerCapture(event.pointerId);
-      const { x, y } = under(event);
+      const { x, y } = this.under(event);
       grip = [where()[0] - x, where()[1] - y];
     });
     node.addEventListener("pointermove", (event) => {
       if (!node.hasPointerCapture(event.pointerId)) return;
-      const { x, y } = under(event);
+      const { x, y } = this.under(event);
       go([x + grip[0], y + grip[1]]);
     });
     node.addEventListener("keydown", (event) => {
@@ -243,35 +258,68 @@ class Strokes {
     return node;
   }
 
+  stop = () => this.field.stop();
   points = () => this.model.get("points")[this.mode];
   strokes = () => strokesOf(this.mode, this.points(), this.data.length);
 
   move(k, part, to) {
     const arms = this.mode === "arms";
     const moved = arms ? moveArm(this.points(), k, to, this.data) : moveStroke(this.points(), k, part, to, this.data);
-    this.change("points", { ...this.model.get("points"), [this.mode]: moved });
+    change(this.model, "points", { ...this.model.get("points"), [this.mode]: moved });
   }
+
+  /** Where an event is, in the model's units. */
+  under = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(this.world.getScreenCTM().inverse());
 
   draw() {
     if (this.model.get("mode") !== this.mode) this.prepare(this.model.get("mode"));
     const contrasts = this.model.get("contrasts");
     const strokes = this.strokes();
     strokes.forEach((stroke, k) => this.drawStroke(stroke, k, this.mode === "arms" ? 2 : contrasts[k]));
-    const { x, y, angle } = strokes[0];
-    const far = this.data.law.largest;
-    const turned = `${place(x, y)} rotate(${degrees(angle)})`;
-    set(this.field, { x: -far, y: -far, width: 2 * far, height: 2 * far, transform: turned });
     this.sliders.forEach((slider, k) => {
       slider.value = contrasts[k];
       this.outputs[k].textContent = shown(contrasts[k], 1);
     });
-    const seen = observe(this.data, strokes, contrasts);
+    if (this.mode === "arms") this.drawArms(strokes);
+    else this.drawAnswers(strokes, contrasts);
+  }
+
+  drawAnswers(strokes, contrasts) {
+    const seen = observeStrokes(this.data, strokes, contrasts);
+    this.field.draw(strokes, contrasts, this.data.views.strokes);
     this.answers.forEach((answer, k) => answer.show(seen[ANSWERS[k]]));
-    this.note.textContent = this.describe(seen.distances);
+    this.rest = this.describe(seen.distances);
+    this.note.textContent = this.rest;
     this.status.say(() => {
-      const numbers = `learned ${shown(seen.learned, 3)}, ideal ${shown(seen.ideal, 3)}, difference ${signed(seen.difference)}`;
-      return `Probability of ${QUESTIONS[this.mode]}: ${numbers}.`;
+      const numbers = `learned ${shown(seen.learned, 3)}, ideal ${shown(seen.ideal, 3)}`;
+      return `${QUESTIONS.strokes}: ${numbers}, difference ${signed(seen.difference, 3)}.`;
     });
+  }
+
+  drawArms(arms) {
+    const seen = observeArms(this.data, arms);
+    const each = (say) => this.data.hypotheses.map(({ name }, k) => say(name, seen.learned[k], seen.ideal[k]));
+    this.hypotheses.forEach(({ bars }, k) => bars.forEach((bar, i) => bar.show([seen.learned, seen.ideal][i][k])));
+    this.rest = this.describe(seen.distances);
+    this.note.textContent = this.rest;
+    this.status.say(() => {
+      const words = each((name, learned, ideal) => `${name}: learned ${shown(learned, 3)}, ideal ${shown(ideal, 3)}`);
+      return `${QUESTIONS.arms}: ${words.join("; ")}.`;
+    });
+  }
+
+  /** Under the pointer, what the field says there: were the second stroke to lie there. */
+  point(event) {
+    const pressed = event?.buttons;
+    if (!event || pressed || this.mode === "arms") {
+      this.note.textContent = this.rest;
+      return;
+    }
+    const [first, second] = this.strokes();
+    const { x, y } = this.under(event);
+    const seen = observeStrokes(this.data, [first, { ...second, x, y }], this.model.get("contrasts"));
+    const numbers = `learned ${shown(seen.learned)}, ideal ${shown(seen.ideal)}`;
+    this.note.textContent = `with B at the pointer: ${numbers}`;
   }
 
   drawStroke({ ends: [a, b], x, y, angle }, k, contrast) {
@@ -297,13 +345,13 @@ class Strokes {
     }
   }
 
-  /** How far apart the strokes are, and whether that is beyond the law. */
+  /** How far apart the strokes are, and whether that is beyond the model. */
   describe(distances) {
-    const { smallest, largest } = this.data.law;
+    const { smallest, largest } = this.data.contours;
     const [least, most] = [Math.min(...distances), Math.max(...distances)];
     const range = this.mode === "arms" ? `distances ${shown(least)} to ${shown(most)}` : `distance ${shown(least)}`;
-    if (least < smallest) return `${range}: the law begins at ${smallest}, which is taken instead`;
-    if (most > largest) return `${range}: the law ends at ${largest}, which is taken instead`;
+    if (least < smallest) return `${range}: the model begins at ${smallest}, which is taken instead`;
+    if (most > largest) return `${range}: the model ends at ${largest}, which is taken instead`;
     return range;
   }
 }

@@ -3,21 +3,31 @@
 What both observers compute stands in `observers`; the page does the same.
 """
 
+from collections.abc import Mapping
+from itertools import combinations
+
 import numpy as np
 import traitlets
 from PIL import Image, ImageDraw
-from scipy.special import expit, softmax
+from scipy.special import expit
 from torch import nn
 
 from hssl.calibration import FLOOR
 from hssl.checks import Finite, checked
 from hssl.widgets import observers
-from hssl.widgets.mounting import Widget, decode, module
+from hssl.widgets.mounting import Widget, module
+from hssl.widgets.observers import Matchings
 from hssl.worlds.contours import Contours
-from hssl.worlds.contours.stimuli import PAIRINGS
 
 LENGTH = 0.9  # of a stroke, in the model's units
 VIEWS = {"strokes": 4.0, "arms": 2.4}  # from the middle of the frame to its edge, in the model's units
+#: What four arms may be: by name, the matchings that say which arms continue each other.
+HYPOTHESES = {
+    "two crossing lines": [[(0, 2), (1, 3)]],
+    "two bends that meet": [[(0, 1), (2, 3)], [(0, 3), (1, 2)]],
+    "one line, two that end there": [[pair] for pair in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))],
+    "four lines that end there": [[]],
+}
 POINTS = {
     "strokes": [[-1.35, -0.55], [-0.45, -0.55], [0.7, 0.0], [1.35, 0.62]],
     "arms": [[1.28, 0.43], [0.43, 1.28], [-1.28, -0.43], [-0.43, -1.28]],
@@ -26,22 +36,24 @@ WARM = (213, 94, 0)  # the colour of a probability of one
 
 
 class Continuation(Widget):
-    """Drag the ends of two strokes, or of four arms, and read three numbers: learned, ideal, and their difference.
+    """Drag two strokes, or four arms, and read how likely they continue each other, as learned and ideally.
 
     The critic F sees (dx, dy, cos 2ψ, sin 2ψ, b₁, b₂): where the second stroke's middle lies in the frame of the first,
     which points from its first end to its second, how the second is turned against it, and both contrasts. Its
     logit is log((exp(F + shift) − (1 − rate)) / rate), held above `calibration.FLOOR`; the ideal observer's is the
-    model's log-likelihood ratio. A distance beyond the model's range is taken as the nearest within, for both. Two
-    strokes belong together with probability sigmoid(logit). Of the four arms' three pairings, each weighs exp(sum of
-    its two logits).
+    model's log-likelihood ratio. A distance beyond the model's range is taken as the nearest within, for both. Two strokes
+    belong together with probability sigmoid(logit). The field behind the first stroke is this probability wherever the
+    second might lie, turned and as bright as it is. Of the four arms' matchings, each weighs exp(sum of its logits).
 
     Args:
-        critic: `Linear` layers with one kind of activation between (GELU, ReLU or Tanh), from 6 numbers to 1.
+        critic: from 6 numbers to 1, of layers that `widgets.networks.pack` knows.
         contours: the model of the ideal observer.
         rate: fraction ρ of pairs of one contour among the critic's positives, in (0, 1].
-        shift: what is added to f, nats.
+        shift: what is added to F, nats.
+        hypotheses: what four arms may be: by name, matchings, each a list of pairs of arms (0 to 3) that continue each
+            other; an arm is in one pair at most. All matchings are equally likely beforehand. None: `HYPOTHESES`.
     Raises:
-        ValueError: another kind of network, rate or shift out of range, or more than `SIZE_LIMIT` bytes in all.
+        ValueError: another kind of network, rate or shift out of range, a hypothesis that pairs an arm twice, or more than `SIZE_LIMIT` bytes in all.
 
     Python may observe and set `mode` ("strokes" or "arms"), `points` (for either mode four ends [x, y]; an arm points
     away from the middle and has its stroke's length) and `contrasts` of the two strokes. Anything else raises a
@@ -53,7 +65,7 @@ class Continuation(Widget):
     True
     """
 
-    _esm = module("page.js", "observers.js", "continuation.js")
+    _esm = module("page.js", "network.js", "observers.js", "continuation.js")
     _state = ("data", "mode", "points", "contrasts")
     _advice = "take a narrower critic, or fewer layers"
 
@@ -62,34 +74,59 @@ class Continuation(Widget):
     contrasts = traitlets.List(help="of both strokes, in standard deviations").tag(sync=True)
 
     @checked
-    def __init__(self, critic: nn.Sequential, contours: Contours, *, rate: float = 1, shift: Finite = 0):
+    def __init__(
+        self,
+        critic: nn.Module,
+        contours: Contours,
+        *,
+        rate: float = 1,
+        shift: Finite = 0,
+        hypotheses: Mapping[str, Matchings] | None = None,
+    ):
         super().__init__(points=POINTS, contrasts=[0.0, 0.0])
+        self._hypotheses = _check_hypotheses(HYPOTHESES if hypotheses is None else hypotheses)
         self.update(critic, contours, rate=rate, shift=shift)
 
     @checked
-    def update(self, critic: nn.Sequential, contours: Contours, *, rate: float = 1, shift: Finite = 0) -> None:
+    def update(self, critic: nn.Module, contours: Contours, *, rate: float = 1, shift: Finite = 0) -> None:
         """Show another critic, say one that has just been trained; strokes stay where they are. See the class."""
         if not 0 < rate <= 1:
             raise ValueError(f"rate: wanted 0 < rate ≤ 1, got {rate}")
         data = {"rate": float(rate), "shift": float(shift), "floor": float(np.exp(FLOOR))}
-        data |= observers.read_network(critic) | {"law": observers.settings_of(contours)}
-        data |= {"length": LENGTH, "views": VIEWS, "pairings": PAIRINGS.tolist()}
-        self._replace_data(data | {"fields": observers.association_fields(data)})
+        data |= {"critic": observers.read_critic(critic), "contours": observers.settings_of(contours)}
+        hypotheses = [{"name": name, "matchings": of} for name, of in self._hypotheses.items()]
+        self._replace_data(data | {"length": LENGTH, "views": VIEWS, "hypotheses": hypotheses})
 
     def probabilities(self) -> dict[str, float]:
         """What the page shows: "learned", "ideal" and their "difference", learned − ideal.
 
-        Of two strokes that they belong to one contour, with even odds beforehand; of four arms that they are two
-        crossing lines.
+        Of two strokes that they belong to one contour, with even odds beforehand; of four arms the first hypothesis.
         """
-        strokes, arms = self._strokes(), self.mode == "arms"
-        pairs = np.array([pair for pairing in PAIRINGS.tolist() for pair in pairing] if arms else [(0, 1)])
-        between = observers.relate(strokes[pairs[:, 0]], strokes[pairs[:, 1]], self.data["law"])
-        contrasts = (0.0, 0.0) if arms else self.contrasts
-        found = {}
-        for name, logits in observers.both_logits(self.data, *between, contrasts).items():
-            found[name] = float(softmax(logits.reshape(3, 2).sum(1))[0] if arms else expit(logits[0]))
+        if self.mode == "arms":
+            found = dict(next(iter(self.hypotheses().values())))
+        else:
+            found = {name: float(expit(logits[0])) for name, logits in self._logits([(0, 1)], self.contrasts).items()}
         return found | {"difference": found["learned"] - found["ideal"]}
+
+    def hypotheses(self) -> dict[str, dict[str, float]]:
+        """Of the four arms, as they lie now in the mode "arms": by hypothesis, its "learned" and "ideal" probability.
+
+        Raises:
+            ValueError: the mode is "strokes".
+        """
+        if self.mode != "arms":
+            raise ValueError(f"mode: wanted 'arms', got {self.mode!r}")
+        pairs = list(combinations(range(4), 2))
+        logits = {name: dict(zip(pairs, of, strict=True)) for name, of in self._logits(pairs, (0.0, 0.0)).items()}
+        found = {name: observers.weigh(of, self._hypotheses) for name, of in logits.items()}
+        return {name: {observer: of[name] for observer, of in found.items()} for name in self._hypotheses}
+
+    def _logits(self, pairs: list[tuple[int, int]], contrasts) -> dict[str, np.ndarray]:
+        """Log-odds of pairs of strokes, or of arms, by observer."""
+        first, second = np.array(pairs).T
+        strokes = self._strokes()
+        between = observers.relate(strokes[first], strokes[second], self.data["contours"])
+        return observers.both_logits(self.data, *between, contrasts)
 
     @traitlets.validate("points")
     def _check_points(self, proposal):
@@ -123,15 +160,17 @@ class Continuation(Widget):
         return np.column_stack([(starts + ends) / 2, np.arctan2(along[:, 1], along[:, 0])])
 
     def _picture(self) -> Image.Image:
-        """Strokes or arms, and the learned field behind the first."""
+        """Strokes or arms, and the learned field behind the first stroke."""
         side, view, strokes = 320, VIEWS[self.mode], self._strokes()
         at = ((np.arange(side) + 0.5) / side * 2 - 1) * view
         x, y = np.meshgrid(at - strokes[0, 0], -at - strokes[0, 1])
         cos, sin = np.cos(strokes[0, 2]), np.sin(strokes[0, 2])
-        place = np.stack([y * cos - x * sin, x * cos + y * sin]) / self.data["law"]["largest"]
+        place = np.stack([y * cos - x * sin, x * cos + y * sin]) / self.data["contours"]["largest"]
         row, column = np.clip((place + 1) / 2 * observers.FIELD, 0, observers.FIELD - 1).astype(int)
-        field = decode(self.data["fields"]["learned"], "u1").reshape(observers.FIELD, observers.FIELD)
-        share = 0.8 * field[row, column, None] / 255
+        field = np.zeros((observers.FIELD, observers.FIELD))
+        if self.mode == "strokes":
+            field = observers.association_field(self.data, strokes[1, 2] - strokes[0, 2], self.contrasts)
+        share = 0.8 * field[row, column, None]
         still = Image.fromarray(np.uint8(255 * (1 - share) + np.array(WARM) * share))
         for x, y, angle in strokes:
             half = LENGTH / 2 * np.array([np.cos(angle), np.sin(angle)])
@@ -140,6 +179,22 @@ class Continuation(Widget):
         return still
 
     def _words(self) -> str:
+        if self.mode == "arms":
+            found = (f"{name} {of['learned']:.2f} ({of['ideal']:.2f})" for name, of in self.hypotheses().items())
+            return f"Four arms, and how probable it is, learned (ideal), that they are: {', '.join(found)}"
         found = self.probabilities()
-        what = {"strokes": "Two strokes: they belong to one contour", "arms": "Four arms: they are two crossing lines"}
-        return f"{what[self.mode]}, with probability {found['learned']:.2f} (learned), {found['ideal']:.2f} (ideal)"
+        numbers = f"{found['learned']:.2f} (learned), {found['ideal']:.2f} (ideal)"
+        return f"Two strokes: they belong to one contour, with probability {numbers}"
+
+
+def _check_hypotheses(hypotheses: Mapping[str, Matchings]) -> dict[str, list[list[tuple[int, int]]]]:
+    """They with each pair in order; a ValueError where they are none, or pair an arm twice."""
+    checked = {}
+    for name, matchings in hypotheses.items():
+        checked[name] = [[(min(pair), max(pair)) for pair in matching] for matching in matchings]
+        arms = [sorted(arm for pair in matching for arm in pair) for matching in checked[name]]
+        if not arms or any(len(set(of)) != len(of) or not set(of) <= set(range(4)) for of in arms):
+            raise ValueError(f"hypotheses[{name!r}]: wanted matchings of the arms 0 to 3, got {matchings}")
+    if not checked:
+        raise ValueError("hypotheses: wanted at least one")
+    return checked

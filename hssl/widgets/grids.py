@@ -102,12 +102,12 @@ def cosines(grid: dict, row: int, column: int) -> np.ndarray:
 
 
 def draw_map(
-    picture: Image.Image, grid: dict, values: np.ndarray, measure: str, chosen: tuple[int, int]
+    picture: Image.Image, grid: dict, values: np.ndarray, measure: str, pins: Iterable[tuple[int, int]]
 ) -> Image.Image:
-    """The values over a grey image, and a frame around the chosen patch.
+    """The values over a grey image, and frames around the pinned patches, white and black.
 
     >>> grid = as_grid("vectors", np.ones((2, 2, 1)))
-    >>> draw_map(Image.new("RGB", (8, 8)), grid, np.zeros((2, 2)), "cosine", (0, 1)).size
+    >>> draw_map(Image.new("RGB", (8, 8)), grid, np.zeros((2, 2)), "cosine", [(0, 1), (1, 1)]).size
     (8, 8)
     """
     low, high, colours = SCALES[measure]
@@ -115,7 +115,8 @@ def draw_map(
     grey = picture.convert("L").convert("RGB")
     panel = Image.blend(grey, lit.resize(grey.size, Image.Resampling.NEAREST), OPACITY)
     cell = np.array(grid["cell"]) * picture.size
-    start = np.array(chosen[::-1]) * cell
-    frame = np.round([*start, *(start + cell - 1)]).astype(int)
-    ImageDraw.Draw(panel).rectangle(tuple(np.maximum(frame, [0, 0, *frame[:2]])), outline="white", width=2)
+    for pin, colour in zip(pins, ("white", "black"), strict=True):
+        start = np.array(pin[::-1]) * cell
+        frame = np.round([*start, *(start + cell - 1)]).astype(int)
+        ImageDraw.Draw(panel).rectangle(tuple(np.maximum(frame, [0, 0, *frame[:2]])), outline=colour, width=2)
     return panel

@@ -25,12 +25,12 @@ SIZE_LIMIT = 300_000
 
 
 class Widget(anywidget.AnyWidget):
-    """What both widgets share: the static page, the limit of size, and a still picture for viewers without scripts.
+    """What all widgets share: the static page, the limit of size, and a still for where no script runs and for paper.
 
-    The picture stays where scripts do not run. On the page `element.model` is there for whoever wants to listen.
+    On the page `element.model` is there for whoever wants to listen.
 
     A subclass names its ES module in `_esm` and the traits that it reads and writes in `_state`, and says what is
-    seen at first in `_picture` and `_words`.
+    seen at first in `_words` and in `_picture`, or else in `_still`.
 
     >>> from hssl.widgets import PatchSimilarity
     >>> widget = PatchSimilarity({"grey": np.ones((4, 4))}, {"grey": {"2 px": np.ones((2, 2, 3))}})
@@ -51,8 +51,7 @@ class Widget(anywidget.AnyWidget):
         values = {
             "STYLE": str(self._css),
             "STATE": json.dumps(state, separators=(",", ":"), sort_keys=True, allow_nan=False).replace("<", "\\u003c"),
-            "PICTURE": data_url(self._picture()),
-            "WORDS": html.escape(self._words()),
+            "STILL": self._still(),
             "MODULE": base64.b64encode(str(self._esm).encode()).decode(),
         }
         values["KEY"] = "hssl-" + hashlib.sha256("".join(values.values()).encode()).hexdigest()[:12]
@@ -81,6 +80,11 @@ class Widget(anywidget.AnyWidget):
             weight, most = (f"{weight / 1000:.0f} kB" for weight in (size, SIZE_LIMIT))
             raise ValueError(f"the widget weighs {weight}, wanted at most {most}: {self._advice}")
 
+    def _still(self) -> str:
+        """HTML of what is seen at first."""
+        words = html.escape(self._words())
+        return f'<img src="{data_url(self._picture())}" alt="{words}"><p aria-hidden="true">{words}</p>'
+
     def _picture(self) -> Image.Image:
         raise NotImplementedError
 
@@ -98,13 +102,13 @@ def module(*names: str) -> str:
 
 
 def data_url(picture: Image.Image) -> str:
-    """An image as a data URL: PNG or JPEG, whichever is smaller.
+    """An image as a data URL: PNG or WebP, whichever is smaller.
 
-    >>> data_url(Image.new("RGB", (4, 4)))[:22]
-    'data:image/png;base64,'
+    >>> data_url(Image.new("RGB", (400, 4)))[:23]
+    'data:image/webp;base64,'
     """
     found = []
-    for kind, settings in (("png", {"optimize": True}), ("jpeg", {"optimize": True, "quality": 85})):
+    for kind, settings in (("png", {"optimize": True}), ("webp", {"quality": 85})):
         with io.BytesIO() as file:
             picture.convert("RGB").save(file, kind, **settings)
             found.append(f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}")

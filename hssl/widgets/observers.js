@@ -1,75 +1,75 @@
-// How likely two strokes continue each other, by a small network and by the law of contours; observers.py says more
+// How likely two strokes continue each other, by a small network and by the model of contours; observers.py says more
 // and computes the same.
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const logCosh = (x) => Math.abs(x) + Math.log1p(Math.exp(-2 * Math.abs(x))) - Math.LN2;
 
-/** The error function to double precision: a series whose terms are all of one sign. */
-function erf(x) {
-  if (Math.abs(x) > 6) return Math.sign(x);
-  let term = x;
-  let sum = x;
-  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
-    term *= (2 * x * x) / (2 * n + 1);
-    sum += term;
-  }
-  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
-}
-
-const ACTIVATIONS = {
-  gelu: (x) => (x / 2) * (1 + erf(x * Math.SQRT1_2)),
-  relu: (x) => Math.max(x, 0),
-  tanh: Math.tanh,
-};
-
-function unpackNetwork(data) {
-  const floats = (text) => new Float32Array(bytes(text).buffer);
-  const layers = data.layers.map(({ weight, bias }) => ({ weight: floats(weight), bias: floats(bias) }));
-  return { ...data, layers, activate: ACTIVATIONS[data.activation] };
-}
-
 /** Distance, azimuth φ and turn ψ of a stroke {x, y, angle} in the frame of another. */
-function relate(first, second, law) {
+function relate(first, second, model) {
   const x = second.x - first.x;
   const y = second.y - first.y;
   const far = Math.hypot(x, y);
-  const distance = clamp(far, law.smallest, law.largest);
+  const distance = clamp(far, model.smallest, model.largest);
   return { far, distance, azimuth: Math.atan2(y, x) - first.angle, turn: second.angle - first.angle };
 }
 
-function learnedLogit({ layers, activate, rate, shift, floor }, { distance, azimuth, turn }, contrasts) {
-  const place = [distance * Math.cos(azimuth), distance * Math.sin(azimuth)];
-  let x = [...place, Math.cos(2 * turn), Math.sin(2 * turn), ...contrasts];
-  layers.forEach(({ weight, bias }, n) => {
-    const input = n ? x.map(activate) : x;
-    x = Array.from(bias, (sum, i) => {
-      for (let k = 0; k < input.length; k++) sum += weight[i * input.length + k] * input[k];
-      return sum;
-    });
+/** Log-odds of many pairs, by the network. */
+function learnedLogits({ critic, rate, shift, floor }, pairs, contrasts) {
+  const inputs = pairs.map(({ distance, azimuth, turn }) => {
+    const place = [distance * Math.cos(azimuth), distance * Math.sin(azimuth)];
+    return [...place, Math.cos(2 * turn), Math.sin(2 * turn), ...contrasts];
   });
-  return Math.log(Math.max((Math.exp(x[0] + shift) - (1 - rate)) / rate, floor));
+  const ratio = (f) => (Math.exp(f + shift) - (1 - rate)) / rate;
+  return forward(critic, Float64Array.from(inputs.flat()), pairs.length).map((f) =>
+    Math.log(Math.max(ratio(f), floor)),
+  );
 }
 
-function idealLogit({ law }, { distance, azimuth, turn }, [first, second]) {
-  const r = law.correlation;
-  const far = (law.shape - 2) * Math.log(distance) - (distance * law.shape) / law.mean;
-  const bend = logCosh(law.kappa_bend * Math.cos(azimuth)) + logCosh(law.kappa_turn * Math.cos(turn - 2 * azimuth));
+function idealLogit({ contours: model }, { distance, azimuth, turn }, [first, second]) {
+  const r = model.correlation;
+  const far = (model.shape - 2) * Math.log(distance) - (distance * model.shape) / model.mean;
+  const bend = logCosh(model.kappa_bend * Math.cos(azimuth)) + logCosh(model.kappa_turn * Math.cos(turn - 2 * azimuth));
   const light = (2 * r * first * second - r * r * (first ** 2 + second ** 2)) / (2 * (1 - r * r));
-  return far + bend + light + law.constant;
+  return far + bend + light + model.constant;
 }
 
-/** The probability asked for: of one contour, or of the first pairing of four arms; and the distances on the way. */
-function observe(data, strokes, contrasts) {
-  const arms = strokes.length === 4;
-  const pairs = arms ? data.pairings.flat() : [[0, 1]];
-  const between = pairs.map(([i, j]) => relate(strokes[i], strokes[j], data.law));
-  const judge = (logit) => {
-    const logits = between.map((pair) => logit(data, pair, arms ? [0, 0] : contrasts));
-    if (!arms) return sigmoid(logits[0]);
-    const against = (k) => Math.exp(logits[2 * k] + logits[2 * k + 1] - logits[0] - logits[1]);
-    return 1 / (1 + against(1) + against(2));
+const idealLogits = (data, pairs, contrasts) => pairs.map((pair) => idealLogit(data, pair, contrasts));
+const OBSERVERS = { learned: learnedLogits, ideal: idealLogits };
+
+/** Probability that two strokes are of one contour, by each observer, and how far apart they are. */
+function observeStrokes(data, [first, second], contrasts) {
+  const pair = relate(first, second, data.contours);
+  const [learned, ideal] = Object.values(OBSERVERS).map((logits) => sigmoid(logits(data, [pair], contrasts)[0]));
+  return { learned, ideal, difference: learned - ideal, distances: [pair.far] };
+}
+
+/** Probability of each hypothesis about the arms, by each observer: its matchings weigh exp(sum of log-odds). */
+function observeArms(data, arms) {
+  const names = arms.flatMap((_, j) => arms.slice(0, j).map((_, i) => [i, j]));
+  const pairs = names.map(([i, j]) => relate(arms[i], arms[j], data.contours));
+  const judge = (logits) => {
+    const found = logits(data, pairs, [0, 0]);
+    const of = ([i, j]) => found[names.findIndex(([k, l]) => k === Math.min(i, j) && l === Math.max(i, j))];
+    const weigh = (matching) => Math.exp(matching.reduce((sum, pair) => sum + of(pair), 0));
+    const weights = data.hypotheses.map(({ matchings }) => matchings.reduce((sum, one) => sum + weigh(one), 0));
+    const total = weights.reduce((sum, weight) => sum + weight);
+    return weights.map((weight) => weight / total);
   };
-  const learned = judge(learnedLogit);
-  const ideal = judge(idealLogit);
-  return { learned, ideal, difference: learned - ideal, distances: between.map((pair) => pair.far) };
+  const [learned, ideal] = Object.values(OBSERVERS).map(judge);
+  return { learned, ideal, distances: pairs.map((pair) => pair.far) };
+}
+
+/** Probabilities at the places of some rows of a square field around the first stroke; 0 beyond the model. */
+function fieldRows(logits, data, turn, contrasts, side, from, to) {
+  const far = data.contours.largest;
+  const at = (k) => ((k + 0.5) / side) * 2 * far - far;
+  const places = Array.from({ length: side * (to - from) }, (_, i) => ({
+    x: at(i % side),
+    y: at(from + Math.floor(i / side)),
+    angle: turn,
+  }));
+  const pairs = places.map((place) => relate({ x: 0, y: 0, angle: 0 }, place, data.contours));
+  const inside = pairs.filter((pair) => pair.far <= far);
+  const found = logits(data, inside, contrasts).values();
+  return pairs.map((pair) => (pair.far <= far ? sigmoid(found.next().value) : 0));
 }

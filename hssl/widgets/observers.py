@@ -3,52 +3,38 @@
 The widget computes the same in the page. How the network is trained is left to losses.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 import torch
-from scipy.special import erf
+from scipy.special import expit, softmax
 from torch import nn
 
-from hssl.widgets.mounting import as_numbers, decode, encode
+from hssl.widgets.networks import pack, run
 from hssl.worlds.contours import Contours, Relations
 
 FIELD = 64  # places along each side of the association field
-ACTIVATIONS = {  # by the name of torch's module, in small letters
-    "gelu": lambda x: x / 2 * (1 + erf(x / np.sqrt(2))),
-    "relu": lambda x: np.maximum(x, 0),
-    "tanh": np.tanh,
-}
+Matchings = Sequence[Sequence[tuple[int, int]]]  # each a set of pairs that continue each other
 
 
-def read_network(critic: nn.Sequential) -> dict:
-    """Layers and activation of a network from 6 numbers to 1, as the page takes them.
+def read_critic(critic: nn.Module) -> dict:
+    """A network from 6 numbers to 1, as the page takes it.
 
     Raises:
-        ValueError: it is not `Linear` layers with one kind of activation between, or its weights are not finite.
+        ValueError: a layer that the page cannot run, weights that are not finite, or other widths.
 
-    >>> read_network(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)))["activation"]
-    'gelu'
+    >>> read_critic(nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 1)))["layers"][1]
+    {'kind': 'gelu'}
     """
-    modules = list(critic)
-    linear, between = modules[::2], modules[1::2]
-    kinds = {type(module).__name__.lower() for module in between}
-    exact = all(getattr(module, "approximate", "none") == "none" for module in between)
-    if (
-        not exact
-        or len(kinds) != 1
-        or not kinds <= set(ACTIVATIONS)
-        or {type(module) for module in linear} != {nn.Linear}
-    ):
-        raise ValueError(f"critic: wanted Linear layers with one of GELU (exact), ReLU, Tanh between, got {critic}")
-    if len(linear) == len(between) or linear[0].in_features != 6 or linear[-1].out_features != 1:
+    packed = pack(critic, name="critic")
+    try:
+        fits = run(packed, np.zeros((1, 6))).shape == (1, 1)
+    except RuntimeError:
+        fits = False
+    if not fits:
         raise ValueError(f"critic: wanted 6 numbers in and 1 out, got {critic}")
-    layers = []
-    for module in linear:
-        weight = as_numbers("critic", module.weight, 2, "(out, in)")
-        bias = np.zeros(len(weight)) if module.bias is None else as_numbers("critic", module.bias, 1, "(out,)")
-        layers.append({"weight": encode(weight, "<f4"), "bias": encode(bias, "<f4")})
-    return {"layers": layers, "activation": kinds.pop()}
+    return packed
 
 
 def settings_of(contours: Contours) -> dict[str, float]:
@@ -81,17 +67,13 @@ def relate(first: np.ndarray, second: np.ndarray, settings: dict) -> tuple[np.nd
 def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
     """Log-odds that pairs of strokes belong to one contour, by the network, shape (n,).
 
-    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
     >>> learned_logits(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3}, *np.ones((3, 7))).shape
     (7,)
     """
     place = [distance * np.cos(azimuth), distance * np.sin(azimuth), np.cos(2 * turn), np.sin(2 * turn)]
     x = np.stack([*place, *(np.full_like(distance, contrast) for contrast in contrasts)], 1)
-    for i, layer in enumerate(data["layers"]):
-        bias = decode(layer["bias"], "<f4")
-        x = (ACTIVATIONS[data["activation"]](x) if i else x) @ decode(layer["weight"], "<f4").reshape(len(bias), -1).T
-        x = x + bias
-    ratio = (np.exp(x[:, 0] + data["shift"]) - (1 - data["rate"])) / data["rate"]
+    ratio = (np.exp(run(data["critic"], x)[:, 0] + data["shift"]) - (1 - data["rate"])) / data["rate"]
     return np.log(np.maximum(ratio, data["floor"]))
 
 
@@ -113,32 +95,45 @@ def ideal_logits(settings: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) 
 def both_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> dict[str, np.ndarray]:
     """The "learned" and the "ideal" ones, shape (n,) each.
 
-    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
-    >>> data |= {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": settings_of(Contours())}
+    >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
+    >>> data |= {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "contours": settings_of(Contours())}
     >>> {name: logits.shape for name, logits in both_logits(data, *np.ones((3, 7))).items()}
     {'learned': (7,), 'ideal': (7,)}
     """
     pairs = (distance, azimuth, turn, contrasts)
-    return {"learned": learned_logits(data, *pairs), "ideal": ideal_logits(data["law"], *pairs)}
+    return {"learned": learned_logits(data, *pairs), "ideal": ideal_logits(data["contours"], *pairs)}
 
 
-def association_fields(data: dict) -> dict[str, str]:
-    """Probability that a stroke continues one at the origin, learned and ideal, as bytes for a square of places.
+def association_field(data: dict, turn: float, contrasts=(0.0, 0.0)) -> np.ndarray:
+    """Probability, as learned, that a stroke at each place continues one at the origin, shape (FIELD, FIELD).
 
-    At each place it is turned as a circle through both would have it (ψ = 2φ). Rows go from the lowest y up.
+    It has this turn and these contrasts at every place. Rows go from the lowest y up; beyond the largest distance of
+    the model there is 0.
 
-    >>> data = read_network(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
-    >>> fields = association_fields(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "law": settings_of(Contours())})
-    >>> decode(fields["ideal"], "u1").shape == (FIELD**2,)
-    True
+    >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
+    >>> association_field(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "contours": settings_of(Contours())}, 0.3).shape
+    (64, 64)
     """
-    far = data["law"]["largest"]
+    far = data["contours"]["largest"]
     at = ((np.arange(FIELD) + 0.5) / FIELD * 2 - 1) * far
-    places = np.stack([*(grid.ravel() for grid in np.meshgrid(at, at)), np.zeros(FIELD**2)], 1)
-    distance, azimuth, _ = relate(np.zeros_like(places), places, data["law"])
+    places = np.stack([*(grid.ravel() for grid in np.meshgrid(at, at)), np.full(FIELD**2, turn)], 1)
+    between = relate(np.zeros_like(places), places, data["contours"])
     inside = np.hypot(places[:, 0], places[:, 1]) <= far
-    logits = both_logits(data, distance, azimuth, 2 * azimuth)
-    return {name: encode(np.round(255 * inside / (1 + np.exp(-logit))), "u1") for name, logit in logits.items()}
+    return (inside * expit(learned_logits(data, *between, contrasts))).reshape(FIELD, FIELD)
+
+
+def weigh(logits: Mapping[tuple[int, int], float], hypotheses: Mapping[str, Matchings]) -> dict[str, float]:
+    """Probability of each hypothesis about several strokes, by the log-odds of their pairs.
+
+    A matching says which strokes continue each other; it weighs exp(sum of its pairs' log-odds), an empty one 1. All
+    matchings are equally likely beforehand, and a hypothesis is one or more of them.
+
+    >>> weigh({(0, 1): np.log(3)}, {"one line": [[(0, 1)]], "two": [[]]})
+    {'one line': 0.75, 'two': 0.25}
+    """
+    sums = [[sum(logits[pair] for pair in matching) for matching in of] for of in hypotheses.values()]
+    weights = iter(softmax([total for of in sums for total in of]))
+    return {name: float(sum(next(weights) for _ in of)) for name, of in hypotheses.items()}
 
 
 def _log_cosh(x: np.ndarray | float) -> np.ndarray | float:

@@ -1,4 +1,4 @@
-// What both widgets need from the page: elements, numbers as text, keys, and the life of a view.
+// What all widgets need from the page: elements, numbers as text, keys, and the life of a view.
 
 const PAUSE = 500; // milliseconds of rest before something is announced
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }; // [right, down]
@@ -8,6 +8,7 @@ const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeA
 
 /** A number with so many decimals, and a true minus sign. */
 const shown = (value, decimals = 2) => value.toFixed(decimals).replace("-", "−");
+const signed = (value, decimals) => (value < 0 ? "" : "+") + shown(value, decimals);
 
 /** An element, of SVG where the name says so, with attributes and children; text becomes text, never HTML. */
 function make(tag, attributes = {}, ...children) {
@@ -22,11 +23,43 @@ function set(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
 }
 
+/** Shows a part of a picture in an element; left, top, width and height are shares of the picture. */
+function enlarge(tile, { url, width, height }, part) {
+  const along = (start, share) => `${share < 1 ? (100 * start) / (1 - share) : 0}%`;
+  Object.assign(tile.style, {
+    aspectRatio: `${part.width * width} / ${part.height * height}`,
+    backgroundImage: `url("${url}")`,
+    backgroundPosition: `${along(part.left, part.width)} ${along(part.top, part.height)}`,
+    backgroundSize: `${100 / part.width}% ${100 / part.height}%`,
+  });
+}
+
 /** A list of names to choose from. */
 function makeSelect(names, onchange) {
   const select = make("select", {}, ...names.map((name) => make("option", {}, name)));
   select.addEventListener("change", () => onchange(names[select.selectedIndex]));
   return select;
+}
+
+/** A name, a bar from 0 to 1, or from −1 to 1 where the number has a sign, and the number. */
+class Bar {
+  constructor(name, { decimals = 2, hasSign = false, kind = "learned" } = {}) {
+    Object.assign(this, { decimals, hasSign, fill: make("div"), value: make("data") });
+    const bar = make("div", { class: `hssl-answer hssl-${kind}` }, this.fill);
+    this.cells = [make("span", {}, name), bar, this.value];
+  }
+  show(number) {
+    const [from, to] = this.hasSign ? [0.5 + Math.min(0, number) / 2, 0.5 + Math.max(0, number) / 2] : [0, number];
+    Object.assign(this.fill.style, { left: `${100 * from}%`, width: `${100 * (to - from)}%` });
+    this.value.value = number;
+    this.value.textContent = (this.hasSign ? signed : shown)(number, this.decimals);
+  }
+}
+
+/** Sets a trait, here and in the kernel where there is one. */
+function change(model, trait, value) {
+  model.set(trait, value);
+  model.save_changes();
 }
 
 /** The arrow key of an event as [right, down], unless it is a shortcut of the browser's. */
@@ -46,6 +79,10 @@ class Status {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => (this.node.textContent = words()), PAUSE);
   }
+  now(words) {
+    clearTimeout(this.timer);
+    this.node.textContent = words;
+  }
   stop() {
     clearTimeout(this.timer);
   }
@@ -54,17 +91,21 @@ class Status {
 /** An anywidget module: a view is made anew for other data, and drawn anew when one of `traits` changes. */
 function widget(View, traits) {
   function render({ model, el }) {
-    el.classList.add("hssl-widget");
+    el.classList.add(el.closest(".hssl-widget") ? "hssl-live" : "hssl-widget");
     let view = new View(model, el);
     const redraw = () => view.draw();
-    const renew = () => {
+    const stop = () => {
       view.status.stop();
+      view.stop?.();
+    };
+    const renew = () => {
+      stop();
       view = new View(model, el);
     };
     const calls = [["change:data", renew], ...traits.map((trait) => [`change:${trait}`, redraw])];
     for (const [event, call] of calls) model.on(event, call);
     return () => {
-      view.status.stop();
+      stop();
       for (const [event, call] of calls) model.off(event, call);
     };
   }

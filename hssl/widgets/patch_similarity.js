@@ -1,18 +1,24 @@
-// Choose a patch of a picture: every other one lights up by its similarity, one panel a window size.
-// The vectors come as 8-bit numbers; PatchSimilarity.values computes the same in Python.
+// Pin two patches of a picture: every patch lights up by its similarity to the first, one panel a window size, and
+// the two stand side by side with their number. The vectors come as 8-bit numbers; PatchSimilarity.values computes
+// the same in Python. The vectors of the reader's own picture are computed here.
 
 const MEASURES = ["cosine", "probability"];
+const PINS = ["first", "second"];
+const OWN = "your own picture";
 
 const percent = (share) => `${100 * share}%`;
 const spot = ([row, column]) => `row ${row + 1}, column ${column + 1}`;
 
 /** A grid of patches, its vectors unpacked, with their squared lengths. */
 function unpackGrid(grid) {
-  const vectors = new Int8Array(bytes(grid.vectors).buffer);
+  return squared({ ...grid, vectors: new Int8Array(bytes(grid.vectors).buffer) });
+}
+
+function squared(grid) {
   const count = grid.rows * grid.columns;
-  const dim = vectors.length / count;
-  const squares = Float64Array.from({ length: count }, (_, i) => dot(vectors, dim, i, i));
-  return { ...grid, vectors, count, dim, squares };
+  const dim = grid.vectors.length / count;
+  const squares = Float64Array.from({ length: count }, (_, i) => dot(grid.vectors, dim, i, i));
+  return { ...grid, count, dim, squares };
 }
 
 function dot(vectors, dim, i, j) {
@@ -63,23 +69,32 @@ class Panel {
     this.frame = make("div", { class: "hssl-frame", tabindex: 0, role: "application", "aria-label": label });
     this.frame.append(this.picture, this.map);
     this.value = make("data");
-    this.figure = make("figure", {}, this.frame, make("figcaption", {}, make("span", {}, name), this.value));
+    const caption = make("figcaption", {}, make("span", {}, name), this.value);
+    this.figure = make("figure", {}, make("div", { class: "hssl-scroll" }, this.frame), caption);
     this.outlines = [];
   }
 
-  show({ url, alt, width, height }) {
+  show({ url, alt, width, height }, grid) {
     this.frame.style.aspectRatio = `${width} / ${height}`;
+    this.frame.style.setProperty("--columns", grid.columns); // wide enough for a finger
     this.picture.style.backgroundImage = `url("${url}")`;
     this.picture.setAttribute("aria-label", alt);
     this.outlines.splice(0).forEach((box) => box.remove());
   }
 
-  outline(kind, grid, [row, column]) {
-    const box = make("div", { class: `hssl-outline hssl-${kind}` });
+  outline(pin, grid, [row, column]) {
+    const box = make("div", { class: `hssl-outline hssl-${pin}` });
     const [width, height] = grid.window.map(percent);
     Object.assign(box.style, { left: percent(column * grid.cell[0]), top: percent(row * grid.cell[1]), width, height });
     this.frame.append(box);
     this.outlines.push(box);
+  }
+
+  /** Scrolls a patch into sight, where the frame is wider than its place. */
+  reveal(grid, [, column]) {
+    const { parentNode: place, clientWidth } = this.frame;
+    const from = (column + 0.5) * grid.cell[0] * clientWidth - place.scrollLeft;
+    if (from < 0 || from > place.clientWidth) place.scrollLeft += from - place.clientWidth / 2;
   }
 
   paint(grid, values, { low, high, colours }, chosen) {
@@ -96,38 +111,160 @@ class Panel {
   }
 }
 
+/** A button that shows a pinned patch enlarged; pressed, clicks and arrow keys move this one. */
+class Pin {
+  constructor(name, onclick) {
+    this.tile = make("span", { class: `hssl-tile hssl-${name}` });
+    this.words = make("span");
+    this.button = make("button", { type: "button", class: "hssl-pin" }, this.tile, make("b", {}, name), " ", this.words);
+    this.button.addEventListener("click", onclick);
+  }
+
+  show(picture, grid, at, active) {
+    const [left, top] = [at[1] * grid.cell[0], at[0] * grid.cell[1]];
+    enlarge(this.tile, picture, { left, top, width: grid.window[0], height: grid.window[1] });
+    this.words.textContent = spot(at);
+    set(this.button, { "aria-pressed": active });
+  }
+}
+
+/** A picture's channels, one after the other, from 0 to 1: red, green and blue, or grey where only one is wanted. */
+function channelsOf({ data }, count) {
+  const area = data.length / 4;
+  const of = (i, k) => data[4 * i + k] / 255;
+  const grey = (i) => 0.299 * of(i, 0) + 0.587 * of(i, 1) + 0.114 * of(i, 2);
+  return Float64Array.from({ length: count * area }, (_, i) =>
+    count === 1 ? grey(i) : of(i % area, Math.floor(i / area)),
+  );
+}
+
+/** The grid of a picture's patches, embedded by a network, in 8-bit numbers as those that come with the page. */
+function embedPatches(pixels, { network, size, channels }) {
+  const { width, height } = pixels;
+  const [rows, columns, area] = [Math.floor(height / size), Math.floor(width / size), size * size];
+  const values = channelsOf(pixels, channels);
+  const patches = new Float64Array(columns * channels * area);
+  const vectors = Array.from({ length: rows }, (_, row) => {
+    for (let i = 0; i < patches.length; i++) {
+      const channel = Math.floor(i / area) % channels;
+      const column = Math.floor(i / (area * channels)) * size + (i % size);
+      patches[i] = values[(channel * height + row * size + (Math.floor(i / size) % size)) * width + column];
+    }
+    const embedded = forward(network, patches, columns);
+    const dim = embedded.length / columns;
+    return embedded.map((value, i) => {
+      const own = embedded.subarray(i - (i % dim), i - (i % dim) + dim);
+      return Math.round((127 * value) / (own.reduce((most, other) => Math.max(most, Math.abs(other)), 0) || 1));
+    });
+  });
+  const cell = [size / width, size / height];
+  return squared({ rows, columns, cell, window: cell, vectors: Int8Array.from(vectors.flatMap((row) => [...row])) });
+}
+
 class Patches {
   constructor(model, el) {
-    const { pictures, levels, maps, measures } = model.get("data");
-    Object.assign(this, { model, pictures, levels, measures });
+    const { pictures, levels, maps, measures, networks } = model.get("data");
+    Object.assign(this, { model, levels, measures, pictures: [...pictures], active: "first" });
     this.grids = maps.map((ofPicture) => ofPicture.map(unpackGrid));
+    this.networks = networks.map((of) => of && { ...of, network: unpackNetwork(of) });
     this.ramps = Object.fromEntries(Object.entries(measures).map(([name, scale]) => [name, ramp(scale.colours)]));
     this.status = new Status();
-    this.original = new Panel("chosen patch", "The picture: arrow keys choose a patch.");
-    this.original.value.textContent = "dashed: most similar";
-    this.panels = levels.map((level) => new Panel(level, `Windows of ${level}: arrow keys choose a patch.`));
+    const keys = "arrow keys move the patch, Enter takes the other one.";
+    this.original = new Panel("picture", `The picture: ${keys}`);
+    this.panels = levels.map((level) => new Panel(level, `Windows of ${level}: ${keys}`));
     this.everything = [this.original, ...this.panels];
-    this.listen(this.original, () => model.get("selection").level);
+    this.listen(this.original, () => this.selection().level);
     this.panels.forEach((panel, i) => this.listen(panel, () => levels[i]));
-    el.replaceChildren(this.makeControls(), this.makeGallery(), this.status.node);
+    el.replaceChildren(this.makeControls(el), this.makePair(), this.makeGallery(), this.status.node);
     this.draw();
   }
 
-  makeControls() {
-    const names = MEASURES.filter((name) => name in this.measures);
-    this.picture = makeSelect(this.names(), (name) => this.changePicture(name));
-    this.measure = makeSelect(names, (name) => this.change("measure", name));
+  makeControls(el) {
+    this.names = MEASURES.filter((name) => name in this.measures);
+    this.picture = make("select");
+    this.picture.addEventListener("change", () => this.changePicture(this.picture.selectedIndex));
+    this.measure = makeSelect(
+      this.names.map((name) => this.measures[name].name),
+      () => change(this.model, "measure", this.names[this.measure.selectedIndex]),
+    );
     this.bar = make("div", { class: "hssl-bar" });
-    const labels = [make("label", {}, "picture ", this.picture), make("label", {}, "similarity ", this.measure)];
-    labels[0].hidden = this.pictures.length < 2;
-    labels[1].hidden = names.length < 2;
-    return make("div", { class: "hssl-controls" }, ...labels, this.bar);
+    const labels = [make("label", {}, "picture ", this.picture), make("label", {}, "colour ", this.measure)];
+    const own = this.networks.some(Boolean) ? [this.makeFile(el)] : [];
+    labels[0].hidden = this.pictures.length < 2 && !own.length;
+    labels[1].hidden = this.names.length < 2;
+    this.nameEach();
+    return make("div", { class: "hssl-controls" }, ...labels, this.bar, ...own);
+  }
+
+  nameEach() {
+    const named = ({ name, note }) => make("option", {}, note ? `${name} (${note})` : name);
+    this.picture.replaceChildren(...this.pictures.map(named));
+  }
+
+  /** The reader's own picture, chosen or dropped anywhere on the control; it stays in the page. */
+  makeFile(el) {
+    const file = make("input", { type: "file", accept: "image/*" });
+    file.addEventListener("change", () => file.files[0] && this.analyse(file.files[0]));
+    const over = (inside) => (event) => {
+      if (inside && ![...event.dataTransfer.types].includes("Files")) return;
+      event.preventDefault();
+      el.classList.toggle("hssl-dropping", inside);
+    };
+    el.addEventListener("dragover", over(true));
+    el.addEventListener("dragleave", over(false));
+    el.addEventListener("drop", (event) => {
+      over(false)(event);
+      if (event.dataTransfer.files[0]) this.analyse(event.dataTransfer.files[0]);
+    });
+    return make("label", { class: "hssl-own" }, `${OWN}, chosen or dropped here (it stays in this page) `, file);
+  }
+
+  /** Embeds a picture of the reader's, reduced to the size of the others, and shows it. */
+  async analyse(file) {
+    this.status.now("The picture is being analysed …");
+    const bitmap = await createImageBitmap(file).catch(() => undefined);
+    if (!bitmap) return this.status.now(`The browser cannot read ${file.name} as an image.`);
+    const most = Math.max(...this.networks.map((of) => of?.size ?? 0));
+    const scale = this.model.get("data").longest / Math.max(bitmap.width, bitmap.height);
+    const fitted = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor((side * scale) / most)) * most);
+    const [width, height] = fitted;
+    const canvas = make("canvas", { width, height });
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const zoom = Math.max(width / bitmap.width, height / bitmap.height);
+    const [wide, high] = [bitmap.width * zoom, bitmap.height * zoom];
+    context.fillStyle = "white"; // behind what is transparent
+    context.fillRect(0, 0, width, height);
+    context.drawImage(bitmap, (width - wide) / 2, (height - high) / 2, wide, high);
+    const grids = [];
+    for (const of of this.networks) {
+      grids.push(of && embedPatches(context.getImageData(0, 0, width, height), of));
+      await new Promise((done) => setTimeout(done)); // the page stays alive
+    }
+    const [others, of] = [this.model.get("data").pictures.length, { url: canvas.toDataURL(), width, height }];
+    this.pictures[others] = { name: OWN, alt: OWN, ...of };
+    this.grids[others] = grids;
+    this.nameEach();
+    this.changePicture(others);
+  }
+
+  makePair() {
+    this.pins = PINS.map((name) => new Pin(name, () => this.activate(name)));
+    this.title = make("p", { class: "hssl-question" });
+    this.bars = this.levels.map((level) => new Bar(level, { hasSign: true }));
+    const nearest = make("button", { type: "button" }, "second: the most similar one");
+    nearest.addEventListener("click", () => {
+      const { image, level, row, column } = this.selection();
+      this.choose({ image, level, row, column });
+    });
+    const answers = make("div", { class: "hssl-answers" }, ...this.bars.flatMap((bar) => bar.cells));
+    const side = make("div", { class: "hssl-side" }, this.title, answers, nearest);
+    return make("div", { class: "hssl-pair" }, ...this.pins.map((pin) => pin.button), side);
   }
 
   makeGallery() {
     const count = this.everything.length;
     const gallery = make("div", { class: "hssl-panels" }, ...this.everything.map((panel) => panel.figure));
-    gallery.style.setProperty("--columns", count === 4 ? 2 : Math.min(count, 3));
+    gallery.style.setProperty("--panels", count === 4 ? 2 : Math.min(count, 3));
     return gallery;
   }
 
@@ -137,96 +274,134 @@ class Patches {
       const box = frame.getBoundingClientRect();
       return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
     };
-    frame.addEventListener("click", (event) => this.choose(level(), locate(this.shownAt(level()).grid, place(event))));
+    const pin = (at, level) => this.move(level, locate(this.shownAt(level).grid, at));
+    frame.addEventListener("click", (event) => pin(place(event), level()));
     frame.addEventListener("keydown", (event) => {
       const arrow = arrowOf(event);
-      if (!arrow) return;
-      const { grid, chosen } = this.shownAt(level());
-      const to = [clamp(chosen[0] + arrow[1], 0, grid.rows - 1), clamp(chosen[1] + arrow[0], 0, grid.columns - 1)];
-      this.choose(level(), to);
+      const { grid, pins } = this.shownAt(level());
+      const from = pins[this.active];
+      if (arrow) {
+        this.move(level(), [clamp(from[0] + arrow[1], 0, grid.rows - 1), clamp(from[1] + arrow[0], 0, grid.columns - 1)]);
+      } else if (event.key === "Enter") this.activate(PINS[1 - PINS.indexOf(this.active)]);
     });
-    frame.addEventListener("pointermove", (event) => this.read(place(event)));
+    frame.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.read(place(event)));
     frame.addEventListener("pointerleave", () => this.read());
   }
 
-  names = () => this.pictures.map((picture) => picture.name);
+  /** What is chosen; of the reader's own picture only the page knows. */
+  selection = () => this.own ?? this.model.get("selection");
+  which = () => this.pictures.findIndex((picture) => picture.name === this.selection().image);
   shownAt = (level) => this.shown[this.levels.indexOf(level)];
 
-  change(trait, value) {
-    this.model.set(trait, value);
-    this.model.save_changes();
+  choose(selection) {
+    this.own = selection.image === OWN ? selection : undefined;
+    if (this.own) this.draw();
+    else change(this.model, "selection", selection);
   }
 
-  choose(level, [row, column], image = this.model.get("selection").image) {
-    this.change("selection", { image, level, row, column });
+  activate(name) {
+    this.active = name;
+    this.draw();
   }
 
-  changePicture(name) {
-    const { level } = this.model.get("selection");
-    const { grid, chosen } = this.shownAt(level);
-    const there = this.grids[this.names().indexOf(name)][this.levels.indexOf(level)];
-    this.choose(level, locate(there, middleOf(grid, chosen)), name);
+  /** Pins the active patch to a place; the other one stays where it is, at the same window size. */
+  move(level, to) {
+    const { grid, pins } = this.shownAt(level);
+    const { second } = this.selection();
+    const [first, other] = this.active === "first" ? [to, second && pins.second] : [pins.first, to];
+    const [row, column] = first;
+    this.choose({ image: this.selection().image, level, row, column, ...(other && { second: other }) });
+  }
+
+  changePicture(which) {
+    const { level: before } = this.selection();
+    const { grid, pins } = this.shownAt(before);
+    const level = this.grids[which][this.levels.indexOf(before)]
+      ? before
+      : this.levels.find((_, i) => this.grids[which][i]);
+    const there = this.grids[which][this.levels.indexOf(level)];
+    const [row, column] = locate(there, middleOf(grid, pins.first));
+    this.choose({ image: this.pictures[which].name, level, row, column });
   }
 
   draw() {
-    const { image, level, row, column } = this.model.get("selection");
+    const { level, row, column, second } = this.selection();
     const measure = this.model.get("measure");
-    const which = this.names().indexOf(image);
+    const which = this.which();
+    const picture = this.pictures[which];
     const own = this.levels.indexOf(level);
-    const place = middleOf(this.grids[which][own], [row, column]);
+    const grid = this.grids[which][own];
+    const scale = { ...this.measures[measure], colours: this.ramps[measure] };
+    const pin = (of, at) => (of === grid ? at : locate(of, middleOf(grid, at)));
+    const valuesOf = (of, i) => {
+      const [r, c] = pin(of, [row, column]);
+      return similarities(of, r * of.columns + c, scale.logits?.[i]);
+    };
+    const values = this.grids[which].map((of, i) => of && valuesOf(of, i));
+    const other = second ?? mostSimilar(grid, values[own], row * grid.columns + column);
     this.picture.selectedIndex = which;
-    this.measure.value = measure;
-    this.everything.forEach((panel) => panel.show(this.pictures[which]));
-    this.shown = this.grids[which].map((grid, i) => {
-      const chosen = i === own ? [row, column] : locate(grid, place);
-      return this.drawLevel(i, grid, chosen, measure, i === own ? "chosen" : "also");
+    this.measure.selectedIndex = this.names.indexOf(measure);
+    this.everything.forEach((panel) => panel.show(picture, grid));
+    this.shown = this.grids[which].map((of, i) => {
+      this.panels[i].figure.hidden = !of;
+      this.bars[i].cells.forEach((cell) => (cell.hidden = !of));
+      if (!of) return undefined;
+      const pins = { first: pin(of, [row, column]), second: pin(of, other) };
+      this.panels[i].show(picture, of);
+      this.panels[i].paint(of, values[i], scale, pins.first[0] * of.columns + pins.first[1]);
+      PINS.forEach((name) => this.panels[i].outline(name, of, pins[name]));
+      this.bars[i].hasSign = scale.low < 0;
+      this.bars[i].show(values[i][pins.second[0] * of.columns + pins.second[1]]);
+      return { grid: of, values: values[i], pins };
     });
-    this.drawBar(this.measures[measure]);
+    this.original.value.textContent = picture.note ?? "";
+    this.pins.forEach((tile, k) => {
+      const at = this.shown[own].pins[PINS[k]];
+      this.original.outline(PINS[k], grid, at);
+      tile.show(picture, grid, at, this.active === PINS[k]);
+    });
+    this.shown.forEach((of, i) => of && this.panels[i].reveal(of.grid, of.pins[this.active]));
+    this.original.reveal(grid, this.shown[own].pins[this.active]);
+    this.title.textContent = scale.name;
+    this.drawBar(scale, this.measures[measure].colours);
     this.read();
     this.status.say(() => this.words());
   }
 
-  drawLevel(i, grid, chosen, measure, kind) {
-    const index = chosen[0] * grid.columns + chosen[1];
-    const scale = this.measures[measure];
-    const values = similarities(grid, index, scale.logits?.[i]);
-    let most = -1;
-    values.forEach((value, k) => {
-      if (k !== index && (most < 0 || value > values[most])) most = k;
-    });
-    const best = most < 0 ? undefined : [Math.floor(most / grid.columns), most % grid.columns];
-    this.panels[i].paint(grid, values, { ...scale, colours: this.ramps[measure] }, index);
-    if (best) this.panels[i].outline("best", grid, best);
-    this.panels[i].outline("chosen", grid, chosen);
-    this.original.outline(kind, grid, chosen);
-    return { grid, values, chosen, best };
-  }
-
-  drawBar({ low, high, colours }) {
+  drawBar({ low, high }, colours) {
     const ticks = [low, (low + high) / 2, high].map((tick) => make("span", {}, shown(tick)));
     const scale = make("div", { class: "hssl-colours" });
     scale.style.backgroundImage = `linear-gradient(to right, ${colours.join(", ")})`;
     this.bar.replaceChildren(scale, make("div", { class: "hssl-ticks" }, ...ticks));
   }
 
-  /** Below each panel, the value under the pointer; without one, the highest among the other patches. */
+  /** Below each panel, the value under the pointer; without one, that of the two patches. */
   read(place) {
-    this.shown.forEach(({ grid, values, best }, i) => {
-      const at = place ? locate(grid, place) : best;
+    this.shown.forEach((of, i) => {
+      if (!of) return;
+      const at = place ? locate(of.grid, place) : of.pins.second;
       const { value: below } = this.panels[i];
-      below.value = at ? values[at[0] * grid.columns + at[1]] : "";
-      below.textContent = at ? `${place ? `${spot(at)}:` : "highest"} ${shown(+below.value)}` : "";
+      below.value = of.values[at[0] * of.grid.columns + at[1]];
+      below.textContent = `${place ? spot(at) : "first, second"}: ${shown(+below.value)}`;
     });
   }
 
   words() {
-    const { image, level } = this.model.get("selection");
-    const { grid, values, chosen, best } = this.shownAt(level);
-    const start = `${image}, ${level}, ${spot(chosen)}.`;
-    if (!best) return `${start} There is no other patch.`;
-    const value = shown(values[best[0] * grid.columns + best[1]]);
-    return `${start} Most similar: ${spot(best)}, ${this.model.get("measure")} ${value}.`;
+    const { image, level } = this.selection();
+    const { values, grid, pins } = this.shownAt(level);
+    const value = shown(values[pins.second[0] * grid.columns + pins.second[1]]);
+    const { name } = this.measures[this.model.get("measure")];
+    return `${image}, ${level}. First: ${spot(pins.first)}; second: ${spot(pins.second)}; ${name} ${value}.`;
   }
+}
+
+/** The patch, [row, column], whose value is highest but for the chosen one, which is taken where it is alone. */
+function mostSimilar(grid, values, chosen) {
+  let most = chosen;
+  values.forEach((value, k) => {
+    if (k !== chosen && (most === chosen || value > values[most])) most = k;
+  });
+  return [Math.floor(most / grid.columns), most % grid.columns];
 }
 
 export default widget(Patches, ["selection", "measure"]);

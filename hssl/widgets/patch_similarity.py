@@ -1,37 +1,50 @@
-"""Choose a patch of a picture: every other one lights up by its similarity, one panel a window size.
+"""Pin two patches of a picture: all light up by their similarity to the first, one panel a window size.
 
 What is computed stands in `grids`; the page does the same.
 """
+
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import traitlets
 from PIL import Image
 from scipy.special import expit
 
-from hssl.checks import checked
+from hssl.checks import Count, checked
+from hssl.encoders import ConvNet
 from hssl.widgets.grids import as_grid, as_picture, as_scale, check_names, cosines, draw_map, locate
 from hssl.widgets.mounting import Widget, as_numbers, data_url, module
+from hssl.widgets.networks import pack
 
 STILL = 200  # pixels, longer side of each panel in the still picture
 
 
 class PatchSimilarity(Widget):
-    """Click, touch or arrow to a patch; every other patch lights up by its cosine or by its probability.
+    """Pin two patches by click, touch or arrow keys; every patch lights up by its similarity to the first.
+
+    Both stand side by side, enlarged, with their number at every window size.
 
     Args:
         images: by name, shape (height, width, 3) or (height, width), uint8 or floating-point numbers in [0, 1].
         vectors: by name of the image, then by window size ("16 px"), shape (rows, columns, dim): an embedding a
             patch; the patches tile the image. They are sent as 8-bit numbers, each scaled by itself, since the cosine
             knows no length.
-        logits: by window size, (slope, offset): P = sigmoid(slope · cosine + offset). None: no probability is shown.
+        logits: by window size, (slope, offset): P = sigmoid(slope · cosine + offset), as fitted on images that the
+            encoder has not seen (`hssl.calibration`). None: there is a similarity, and no probability.
+        probability_of: what the probability is of, in words.
+        networks: by window size, the encoder of the vectors. The reader's own picture, chosen or dropped, is embedded
+            by them in the page, at those window sizes; it is sent nowhere. None: no picture is asked for.
+        held_out: images that the encoder has not seen; if there are any, all are marked as held out or seen.
         alt: by name of the image, what it shows, for those who cannot see it. Its name where there is none.
         image_size: longer side of the pictures that are sent, in pixels; larger ones are reduced.
     Raises:
-        ValueError: no image, a wrong shape, values that are not finite, names or window sizes that differ, or more
-            than `SIZE_LIMIT` bytes in all.
+        ValueError: no image, a wrong shape, values that are not finite, names or window sizes that differ, a network
+            that the page cannot run, or more than `SIZE_LIMIT` bytes in all.
 
-    Python may observe and set `selection`, {"image", "level", "row", "column"} with rows and columns from 0, and
-    `measure`, "cosine" or "probability". Anything else raises a `traitlets.TraitError`.
+    Python may observe and set `selection`, {"image", "level", "row", "column"} of the first patch, with rows and
+    columns from 0; where "second", [row, column], is missing, the second patch is the most similar one. And `measure`,
+    "cosine" or "probability". Anything else raises a `traitlets.TraitError`. Of the reader's own picture only the page
+    knows.
 
     >>> images = {"stripes": torch.eye(8)}
     >>> widget = PatchSimilarity(images, {"stripes": {"4 px": torch.eye(4).view(2, 2, 4)}})
@@ -40,33 +53,48 @@ class PatchSimilarity(Widget):
     [[0.0, 1.0], [0.0, 0.0]]
     """
 
-    _esm = module("page.js", "patch_similarity.js")
+    _esm = module("page.js", "network.js", "patch_similarity.js")
     _state = ("data", "selection", "measure")
-    _advice = "show fewer images, smaller ones (image_size), fewer window sizes, patches or dimensions"
+    _advice = "show fewer images, smaller ones (image_size), fewer window sizes, patches, dimensions or networks"
 
-    selection = traitlets.Dict(help="image, level, row and column of the chosen patch").tag(sync=True)
+    selection = traitlets.Dict(help="image, level, row and column of the first patch, and the second").tag(sync=True)
     measure = traitlets.Unicode("cosine", help="what lights the patches up").tag(sync=True)
 
     @checked
     def __init__(
-        self, images: dict, vectors: dict, *, logits: dict | None = None, alt: dict | None = None, image_size: int = 320
+        self,
+        images: dict,
+        vectors: dict,
+        *,
+        logits: dict | None = None,
+        probability_of: str = "one boundary",
+        networks: Mapping[str, ConvNet] | None = None,
+        held_out: Collection[str] = (),
+        alt: dict | None = None,
+        image_size: Count = 320,
     ):
         if not images:
             raise ValueError("images: wanted at least one")
         if image_size < 16:
             raise ValueError(f"image_size: wanted at least 16 pixels, got {image_size}")
+        if not set(held_out) <= set(images):
+            raise ValueError(f"held_out: wanted some of {list(images)}, got {list(held_out)}")
         self._shown = {name: as_picture(f"images[{name!r}]", image) for name, image in images.items()}
-        self._alt = alt or {}
+        self._alt, self._of = alt or {}, probability_of
+        self._note = {name: "held out" if name in held_out else "seen in training" for name in images if held_out}
+        self._longest = max(max(picture.size) for picture in self._shown.values())
         for picture in self._shown.values():
             picture.thumbnail((image_size, image_size), Image.Resampling.LANCZOS)
         super().__init__()
-        self.update(vectors, logits=logits)
+        self.update(vectors, logits=logits, networks=networks)
 
     @checked
-    def update(self, vectors: dict, *, logits: dict | None = None) -> None:
+    def update(
+        self, vectors: dict, *, logits: dict | None = None, networks: Mapping[str, ConvNet] | None = None
+    ) -> None:
         """Show other vectors of the same images, say of an encoder that has just been trained; see the class.
 
-        The chosen patch and the measure stay, where there still are such.
+        The pinned patches and the measure stay, where there still are such.
         """
         check_names("vectors", vectors, self._shown)
         levels = list(vectors[next(iter(self._shown))])
@@ -78,8 +106,11 @@ class PatchSimilarity(Widget):
             check_names(f"vectors[{name!r}]", vectors[name], levels)
             maps.append([as_grid(f"vectors[{name!r}][{level!r}]", vectors[name][level]) for level in levels])
             shown = {"name": name, "alt": self._alt.get(name, name), "url": data_url(picture)}
+            shown |= {"note": self._note[name]} if self._note else {}
             pictures.append(shown | {"width": picture.width, "height": picture.height})
-        data = {"pictures": pictures, "levels": levels, "maps": maps, "measures": _measures(levels, logits)}
+        data = {"pictures": pictures, "levels": levels, "maps": maps, "longest": self._longest}
+        data["measures"] = _measures(levels, logits, self._of)
+        data["networks"] = _networks(levels, networks or {})
         choice = self.selection
         if not _fits(data, choice):
             row, column = maps[0][0]["rows"] // 2, maps[0][0]["columns"] // 2
@@ -88,7 +119,7 @@ class PatchSimilarity(Widget):
         self._replace_data(data, selection=choice, measure=measure)
 
     def patch(self, level: str) -> tuple[int, int]:
-        """Row and column, at a window size, of the patch at the middle of the chosen one.
+        """Row and column, at a window size, of the patch at the middle of the first one.
 
         Raises:
             ValueError: no such window size.
@@ -96,8 +127,21 @@ class PatchSimilarity(Widget):
         chosen = self.selection
         return locate(self._grid(level), self._grid(chosen["level"]), chosen["row"], chosen["column"])
 
+    def second(self, level: str) -> tuple[int, int]:
+        """Row and column, at a window size, of the patch at the middle of the second one.
+
+        Raises:
+            ValueError: no such window size.
+        """
+        chosen = self.selection
+        grid, values = self._grid(chosen["level"]), self.values(chosen["level"])
+        if values.size > 1:
+            values[chosen["row"], chosen["column"]] = -np.inf
+        row, column = chosen.get("second") or np.unravel_index(values.argmax(), values.shape)
+        return locate(self._grid(level), grid, int(row), int(column))
+
     def values(self, level: str) -> np.ndarray:
-        """What the page shows at a window size, shape (rows, columns): similarity of each patch to the chosen one.
+        """What the page shows at a window size, shape (rows, columns): similarity of each patch to the first one.
 
         Raises:
             ValueError: no such window size.
@@ -136,26 +180,42 @@ class PatchSimilarity(Widget):
         still = Image.new("RGB", (step * (len(self.data["levels"]) + 1) - 8, picture.height), "white")
         still.paste(picture)
         for i, level in enumerate(self.data["levels"], 1):
-            panel = draw_map(picture, self._grid(level), self.values(level), self.measure, self.patch(level))
+            pins = self.patch(level), self.second(level)
+            panel = draw_map(picture, self._grid(level), self.values(level), self.measure, pins)
             still.paste(panel, (i * step, 0))
         return still
 
     def _words(self) -> str:
-        chosen = self.selection
+        chosen, level = self.selection, self.selection["level"]
+        (row, column), (row_2, column_2) = self.patch(level), self.second(level)
+        value = f"{self.values(level)[row_2, column_2]:.2f}".replace("-", "−")
         return (
-            f"{chosen['image']} with the chosen patch, row {chosen['row'] + 1}, column {chosen['column'] + 1} of its "
-            f"{chosen['level']} windows; one panel a window size ({', '.join(self.data['levels'])}) lights the other "
-            f"patches up by {self.measure}"
+            f"{chosen['image']} with two patches of {level}, row {row + 1}, column {column + 1} and row {row_2 + 1}, "
+            f"column {column_2 + 1}, {self.data['measures'][self.measure]['name']} {value}; one panel a window size "
+            f"({', '.join(self.data['levels'])}) lights all patches up by theirs to the first"
         )
 
 
-def _measures(levels: list[str], logits: dict | None) -> dict:
-    measures = {"cosine": as_scale("cosine")}
+def _networks(levels: list[str], networks: Mapping[str, ConvNet]) -> list[dict | None]:
+    """By window size, what embeds the reader's own picture there."""
+    if not set(networks) <= set(levels):
+        raise ValueError(f"networks: wanted some of the window sizes {levels}, got {list(networks)}")
+    packed: list[dict | None] = [None] * len(levels)
+    for level, network in networks.items():
+        if network.n_in not in (1, 3):
+            raise ValueError(f"networks[{level!r}]: wanted 1 or 3 channels, got {network.n_in}")
+        shape = {"size": network.size, "channels": network.n_in}
+        packed[levels.index(level)] = pack(network, dtype="<f2", name=f"networks[{level!r}]") | shape
+    return packed
+
+
+def _measures(levels: list[str], logits: dict | None, of: str) -> dict:
+    measures = {"cosine": as_scale("cosine") | {"name": "similarity"}}
     if logits is not None:
         slopes = [as_numbers(f"logits[{level!r}]", logits[level], 1, "(slope, offset)").tolist() for level in levels]
         if any(len(logit) != 2 for logit in slopes):
             raise ValueError(f"logits: wanted (slope, offset) a window size, got {slopes}")
-        measures["probability"] = as_scale("probability") | {"logits": slopes}
+        measures["probability"] = as_scale("probability") | {"logits": slopes, "name": f"probability of {of}"}
     return measures
 
 
@@ -168,7 +228,9 @@ def _find(data: dict, image: str, level: str) -> dict:
 def _fits(data: dict, chosen: dict) -> bool:
     try:
         grid = _find(data, chosen["image"], chosen["level"])
-        inside = all(isinstance(chosen[at], int) and 0 <= chosen[at] < grid[f"{at}s"] for at in ("row", "column"))
-    except (KeyError, ValueError):
+        pins = [(chosen["row"], chosen["column"]), chosen.get("second") or (0, 0)]
+        pins = [(int(row), int(column)) for row, column in pins]
+    except (KeyError, TypeError, ValueError):
         return False
-    return inside and len(chosen) == 4
+    inside = all(0 <= row < grid["rows"] and 0 <= column < grid["columns"] for row, column in pins)
+    return inside and set(chosen) <= {"image", "level", "row", "column", "second"}
