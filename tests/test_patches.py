@@ -281,17 +281,18 @@ def test_orientations_are_those_of_lines_and_edges(edge):
     beside = at[:, None] * theta.cos()[:, None, None] - at * theta.sin()[:, None, None]  # rows are y
     ink = (0.5 + beside if edge else 3 - beside.abs()).clamp(0, 1)[:, None]
     found = orientations(ink)
-    assert ((2 * (found - theta)).cos() > 0.995).all()
+    assert ((2 * (found - theta)).cos() > 0.985).all()  # to 5 degrees: pixels are coarse
     assert ((found >= 0) & (found < math.pi)).all()
     turned = orientations(ink.rot90(1, (2, 3)))  # a quarter turn of the patch turns the line
     assert ((2 * (turned - found)).cos() < -0.99).all()
-    torch.testing.assert_close(orientations(1 - ink), found, atol=1e-4, rtol=0)
+    assert ((2 * (orientations(1 - ink) - found)).cos() > 0.999).all()
 
 
 def test_what_lies_far_from_the_middle_counts_little():
     patch = torch.zeros(1, 1, 32, 32)
     patch[..., 15:17, :] = 1
-    patch[..., :, 30:] = 1
+    patch[..., :, 26:] = torch.tensor([1.0, 1, 0, 0, 1, 1])
+    patch[..., :, :6] = torch.tensor([1.0, 1, 0, 0, 1, 1])
     assert (2 * orientations(patch)).cos() > 0.99
     assert (2 * orientations(patch, spread=100.0)).cos() < 0.9
 

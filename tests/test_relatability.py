@@ -164,7 +164,7 @@ def test_filled_icons_have_pairs_on_their_outlines():
         (["eye", "no-such-icon"], {}, "no-such-icon"),
         (["eye"], {"window": 11}, "window: wanted an even number"),
         (["eye"], {"window": 40}, "window: wanted an even number"),
-        (["eye"], {"controls": ("mirrored",)}, "controls: wanted one of offset_half"),
+        (["eye"], {"controls": ("mirrored",)}, "controls: wanted one of another_stroke, offset_half"),
         (["eye"], {"controls": ("from_two_icons",)}, "no cut was found"),
     ],
 )
