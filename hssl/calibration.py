@@ -181,6 +181,29 @@ def calibration_error(logits: Scores, labels: Labels, bins: Count = 15) -> float
     return float(np.average(np.abs(predicted - observed), weights=count))
 
 
+@checked
+def calibration_error_by_chance(
+    logits: Scores, generator: torch.Generator, *, bins: Count = 15, draws: Count = 200
+) -> Float[Tensor, " {draws}"]:
+    """`calibration_error` of labels that are drawn with the stated probabilities: what a perfect model would get.
+
+    Args:
+        logits: shape (n,). bins: as in `calibration_error`.
+    Returns:
+        One error a draw, shape (draws,). An error within their range is no sign of bad calibration.
+    Raises:
+        ArgumentError, ValueError: as `reliability`, or draws < 1.
+    Taught in: icons, "The probability".
+
+    >>> errors = calibration_error_by_chance(torch.randn(400, generator=g), g, draws=20)
+    >>> 0.02 < errors.mean().item() < 0.1
+    True
+    """
+    p = torch.as_tensor(logits).detach().cpu().double().sigmoid()
+    labels = torch.rand(draws, len(p), generator=generator, dtype=torch.float64) < p
+    return torch.tensor([calibration_error(logits, drawn, bins) for drawn in labels])
+
+
 def _log_background(rate: float) -> float:
     if not rate:
         raise ValueError("rate: wanted a number above 0, got 0")

@@ -4,11 +4,13 @@ Reading order throughout: window r · cols + c stands in row r and column c. Whi
 left to `pairing`.
 """
 
+import math
+
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from hssl.checks import ArgumentError, Count, checked
+from hssl.checks import ArgumentError, Count, Positive, checked
 
 
 @checked
@@ -80,6 +82,33 @@ def cut(
     within = torch.arange(size, device=images.device)
     down, right = corners[:, 0, None] + within, corners[:, 1, None] + within  # (m, size)
     return images[rows[:, None, None], :, down[:, :, None], right[:, None]].permute(0, 3, 1, 2)
+
+
+@checked
+def orientations(patches: Float[Tensor, "n 1 size size"], spread: Positive = 3.0) -> Float[Tensor, " n"]:
+    """Of the line or the edge in the middle of each patch: it runs across the mean gradient there.
+
+    Args:
+        patches: shape (n, 1, size, size); one of a single tone gets an orientation that means nothing.
+        spread: standard deviation of the Gaussian window round the middle, in pixels.
+    Returns:
+        Radians in [0, π), from x towards y, shape (n,).
+    Raises:
+        ArgumentError: another shape, no patch, or spread <= 0.
+    Source: the structure tensor, Bigün & Granlund 1987.
+
+    >>> patch = torch.zeros(1, 1, 16, 16)
+    >>> patch[..., 7:9] = 1  # a line from top to bottom
+    >>> round(torch.rad2deg(orientations(patch)).item())
+    90
+    """
+    _not_empty(patches=patches)
+    down, right = torch.gradient(patches[:, 0], dim=(1, 2))
+    at = torch.arange(patches.shape[-1], device=patches.device) - (patches.shape[-1] - 1) / 2
+    near = torch.exp(-(at**2) / (2 * spread**2))
+    weight = near[:, None] * near
+    twice = torch.atan2((2 * right * down * weight).sum((1, 2)), ((right**2 - down**2) * weight).sum((1, 2)))
+    return (twice / 2 + math.pi / 2) % math.pi
 
 
 @checked

@@ -11,6 +11,7 @@ from sklearn.calibration import calibration_curve
 
 from hssl.calibration import (
     calibration_error,
+    calibration_error_by_chance,
     estimate_rate,
     log_loss,
     log_loss_gap,
@@ -239,3 +240,20 @@ def test_half_precision_is_computed_in_double():
         assert correct(f, 0.3).dtype == torch.bfloat16
         torch.testing.assert_close(correct(f, 0.3), correct(f.double(), 0.3).bfloat16(), rtol=0, atol=0)
     assert normaliser(f) == normaliser(f.double()) and estimate_rate(f) == estimate_rate(f.double())
+
+
+def test_a_calibrated_model_errs_as_chance_does():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(600, generator=generator)
+    labels = torch.rand(600, generator=generator) < logits.sigmoid()
+    errors = calibration_error_by_chance(logits, generator, draws=100)
+    assert errors.shape == (100,)
+    low, high = errors.quantile(0.005).item(), errors.quantile(0.995).item()
+    assert low <= calibration_error(logits, labels) <= high
+    assert calibration_error(2 * logits + 1, labels) > high
+    again = calibration_error_by_chance(logits.repeat(16), generator, draws=20)
+    assert again.mean() < errors.mean() / 3
+    same = [calibration_error_by_chance(logits, torch.Generator().manual_seed(1), draws=3) for _ in range(2)]
+    assert torch.equal(*same)
+    with pytest.raises(ValueError, match="draws: wanted"):
+        calibration_error_by_chance(logits, generator, draws=0)

@@ -11,7 +11,7 @@ from hssl.patches import pixel_grid
 from hssl.worlds.icons import icons, occluders
 from hssl.worlds.icons.icons import across, names, slash, train_names
 from hssl.worlds.icons.occluders import BAR, BEYOND, POINTS_FOLLOWED, OccludedIcons, joined, occlude
-from hssl.worlds.icons.rasteriser import BOX
+from hssl.worlds.icons.rasteriser import BOX, fill
 
 SIZE, WINDOW = 64, 12
 
@@ -82,7 +82,7 @@ def test_a_pair_lies_on_either_side_with_ink_in_the_middle(pairs):
 def test_three_quarters_of_ink_in_the_middle_are_enough(ink, kept):
     positions = torch.tensor([[[20.0, 40.0], [40.0, 20.0]]])[:, :, None].expand(1, 2, POINTS_FOLLOWED, 2)
     grey = torch.full((1, 2, SIZE, SIZE), ink, dtype=torch.uint8)
-    even = occluders.Occluded(grey, torch.tensor([0]), positions, torch.tensor([[1, 1]]))
+    even = occluders.Occluded(grey, torch.tensor([0]), positions, torch.tensor([[1, 1]]), torch.tensor([False]))
     where = torch.tensor([0]), torch.zeros(1, 2, dtype=torch.int64), WINDOW
     if kept:
         pair = even.pairs(*where)
@@ -141,6 +141,32 @@ def test_filled_icons_are_covered_as_outlines():
     microphone = occlude(["baseline-mic"] * 4, seeded(), size=SIZE)
     assert len(microphone.halves) == 4
     assert microphone.halves.float().mean() < 255 * 0.25  # lines, not areas
+
+
+def test_silhouettes_are_areas_whose_edges_the_bar_cuts():
+    names_, generator = ["circle", "square", "minus", "microphone"] * 6, seeded()
+    outlines, areas = (occlude(names_, seeded(), size=SIZE, filled=filled) for filled in (False, True))
+    assert areas.filled.all() and not outlines.filled.any()
+    assert len(areas.halves) < len(outlines.halves)  # a minus has nothing to fill
+    assert areas.halves.float().mean() > 2 * outlines.halves.float().mean()
+    pairs = joined([outlines, areas]).sample(2000, WINDOW, generator)
+    of_areas = pairs.images >= len(outlines.halves)
+    assert torch.equal(of_areas[:, 0], of_areas[:, 1])
+    for side, patches in enumerate((pairs.first, pairs.second)):
+        middle = patches[:, 0, 5:7, 5:7].mean((1, 2))
+        edge = of_areas[:, side]
+        assert middle[~edge].min() >= 0.75
+        assert middle[edge].min() >= 0.25 and middle[edge].max() <= 0.75
+    centres = pairs.truth["position"][of_areas[:, 0]]
+    assert len(centres) > 100
+
+
+def test_a_silhouette_is_the_filled_icon_but_for_the_bar(unshifted):
+    areas = occlude(["circle"] * 4, seeded(), size=SIZE, filled=True, turning=False)
+    disc = fill(icons.strokes("circle"), SIZE)
+    away = across(pixel_centres(SIZE), BAR)[0].abs() > 2
+    for ink in areas.halves.sum(1) / 255:
+        torch.testing.assert_close(ink[away], disc[away], atol=0.1, rtol=0)
 
 
 def test_the_same_generator_gives_the_same_pairs(occluded):
@@ -250,7 +276,7 @@ def test_by_default_every_25th_outline_that_is_not_held_out(monkeypatch):
 def test_what_is_drawn_by_lot_has_the_documented_distribution():
     """From the lines of an icon of one long level line: where it is cut off says what was drawn."""
     line = [torch.tensor([[0.0, 12.0], [24.0, 12.0]])]
-    found = [occluders._cut_off(line, True, seeded(s))[0] for s in range(1000)]
+    found = [occluders._outlines(*occluders._cut_off(line, True, seeded(s))[0]) for s in range(1000)]
     ends = [[across(torch.cat(side), BAR)[0].abs().min().item() for side in halves] for halves in found]
     short = torch.tensor(ends) > 2.8  # cut off short of the bar, below and above
     assert torch.tensor(ends)[short].max() < 2.83 + 0.2

@@ -1,5 +1,7 @@
 """hssl.patches: slices as an independent implementation, exact inverses, indices counted by hand, and bad input."""
 
+import math
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from hssl.patches import (
     grid_shape,
     have_neighbours,
     neighbours,
+    orientations,
 )
 
 
@@ -269,3 +272,36 @@ def test_images_that_have_neighbours_are_those_that_neighbours_are_drawn_from(g)
         have_neighbours()
     assert have_neighbours(grids[0]).tolist() == each[0]
     assert have_neighbours(*grids).tolist() == [a and b for a, b in zip(*each, strict=True)]
+
+
+@pytest.mark.parametrize("edge", [False, True])
+def test_orientations_are_those_of_lines_and_edges(edge):
+    theta = torch.linspace(0, math.pi, 13)[:-1]
+    at = torch.arange(16) - 7.5
+    beside = at[:, None] * theta.cos()[:, None, None] - at * theta.sin()[:, None, None]  # rows are y
+    ink = (0.5 + beside if edge else 3 - beside.abs()).clamp(0, 1)[:, None]
+    found = orientations(ink)
+    assert ((2 * (found - theta)).cos() > 0.985).all()  # to 5 degrees: pixels are coarse
+    assert ((found >= 0) & (found < math.pi)).all()
+    turned = orientations(ink.rot90(1, (2, 3)))  # a quarter turn of the patch turns the line
+    assert ((2 * (turned - found)).cos() < -0.99).all()
+    assert ((2 * (orientations(1 - ink) - found)).cos() > 0.999).all()
+
+
+def test_what_lies_far_from_the_middle_counts_little():
+    patch = torch.zeros(1, 1, 32, 32)
+    patch[..., 15:17, :] = 1
+    patch[..., :, 26:] = torch.tensor([1.0, 1, 0, 0, 1, 1])
+    patch[..., :, :6] = torch.tensor([1.0, 1, 0, 0, 1, 1])
+    assert (2 * orientations(patch)).cos() > 0.99
+    assert (2 * orientations(patch, spread=100.0)).cos() < 0.9
+
+
+def test_orientations_name_what_is_wrong():
+    for patches, spread, message in (
+        (torch.zeros(2, 3, 8, 8), 3.0, "patches: wanted"),
+        (torch.zeros(0, 1, 8, 8), 3.0, "patches: wanted at least one"),
+        (torch.zeros(1, 1, 8, 8), 0.0, "spread: wanted"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            orientations(patches, spread)

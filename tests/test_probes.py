@@ -388,3 +388,24 @@ def test_movement_is_one_for_unrelated_observations_and_ignores_scale_and_shift(
 def test_movement_names_what_is_wrong(before, after, message):
     with pytest.raises(ValueError, match=message):
         probes.movement(before, after)
+
+
+def test_bootstrap_gives_the_standard_error_of_a_mean_over_groups():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(150, generator=generator)
+    measured = probes.bootstrap(lambda rows: values[rows].mean().item(), torch.arange(150), generator, draws=800)
+    assert measured.std().item() == pytest.approx(values.std().item() / 150**0.5, rel=0.1)
+    assert measured.mean().item() == pytest.approx(values.mean().item(), abs=0.02)
+    twins, groups = values.repeat_interleave(2), torch.arange(300) // 2  # copies bring nothing new
+    copied = probes.bootstrap(lambda rows: twins[rows].mean().item(), groups, generator, draws=800)
+    assert copied.std().item() == pytest.approx(measured.std().item(), rel=0.15)
+
+
+def test_bootstrap_draws_whole_groups():
+    generator, groups, seen = torch.Generator().manual_seed(0), torch.tensor([7, 3, 7, 3, 3]), []
+    probes.bootstrap(lambda rows: seen.append(rows.tolist()) or 0.0, groups, generator, draws=30)
+    assert {tuple(rows) for rows in seen} == {(1, 3, 4, 1, 3, 4), (0, 2, 0, 2), (1, 3, 4, 0, 2), (0, 2, 1, 3, 4)}
+    with pytest.raises(ArgumentError, match="draws: wanted"):
+        probes.bootstrap(len, groups, generator, draws=0)
+    with pytest.raises(ArgumentError, match="groups: wanted"):
+        probes.bootstrap(len, groups.float(), generator)

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from hssl.worlds.icons.icons import GOOGLE, across, held_out_pairs, layers, slash, unslashed
 from hssl.worlds.icons.rasteriser import BOX, distance_to
-from hssl.worlds.icons.relatability import CONTROLS, SlashedIcons, connected, cuts
+from hssl.worlds.icons.relatability import ANOTHER_STROKE, CONTROLS, SlashedIcons, connected, cuts
 
 SIZE, WINDOW = 64, 12
 
@@ -89,6 +89,22 @@ def test_the_half_of_another_icon_is_a_true_end_at_the_slash(found):
         assert owners - {icon.split("-")[0]}, icon
 
 
+def test_another_stroke_of_the_same_icon_is_one_that_the_slash_cuts():
+    found = SlashedIcons(held_out_pairs()[:60], size=SIZE, window=WINDOW).with_controls(
+        seeded(), controls=(ANOTHER_STROKE,)
+    )
+    true, other = found["same"], found[ANOTHER_STROKE]
+    assert len(true) > 5
+    assert torch.equal(other.first, true.first) and torch.equal(other.images, true.images)
+    assert torch.equal(other.whole, true.whole)
+    assert (other.centres[:, 1] != true.centres[:, 1]).any(1).all()
+    assert (other.offset.norm(dim=1) - true.offset.norm(dim=1)).abs().max() <= 0.5
+    for icon, centre in zip(icons_of(true, held_out_pairs()), other.centres[:, 1], strict=True):
+        ends = torch.cat([side for cut in cuts(icon) for side in cut])
+        corners = (ends * SIZE / BOX - WINDOW / 2).round()
+        assert (corners == centre - WINDOW // 2).all(1).any(), icon
+
+
 def test_baselines_see_no_difference(found):
     true = found["same"]
     scores = {
@@ -148,7 +164,7 @@ def test_filled_icons_have_pairs_on_their_outlines():
         (["eye", "no-such-icon"], {}, "no-such-icon"),
         (["eye"], {"window": 11}, "window: wanted an even number"),
         (["eye"], {"window": 40}, "window: wanted an even number"),
-        (["eye"], {"controls": ("mirrored",)}, "controls: wanted one of offset_half"),
+        (["eye"], {"controls": ("mirrored",)}, "controls: wanted one of another_stroke, offset_half"),
         (["eye"], {"controls": ("from_two_icons",)}, "no cut was found"),
     ],
 )

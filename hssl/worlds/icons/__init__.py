@@ -20,9 +20,10 @@ from hssl.worlds.icons.icons import (
     unslashed,
 )
 from hssl.worlds.icons.occluders import Occluded, OccludedIcons, PatchPairs, joined, occlude
-from hssl.worlds.icons.relatability import CONTROLS, SlashedIcons, SlashedPairs, connected
+from hssl.worlds.icons.relatability import ANOTHER_STROKE, CONTROLS, SlashedIcons, SlashedPairs, connected
 
 __all__ = [
+    "ANOTHER_STROKE",
     "CONTROLS",
     "GOOGLE",
     "Layers",

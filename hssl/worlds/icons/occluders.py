@@ -6,7 +6,7 @@ Taught in: icons, "Learn it without a label".
 
 import math
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from hssl.pairs import Pairs, View
 from hssl.patches import cut, pixel_grid
 from hssl.worlds.icons import icons
 from hssl.worlds.icons.icons import Names, across
-from hssl.worlds.icons.rasteriser import BOX, WIDTH, resample, stroke
+from hssl.worlds.icons.rasteriser import BOX, WIDTH, fill, resample, stroke
 
 STEP = 0.2  # units between points of a stroke
 POINTS_FOLLOWED = 18  # of a stroke, from the gap: 3.6 units
@@ -26,7 +26,8 @@ HALF = 1.0  # units; half the width of the bar
 BEYOND = 1.3  # units from the middle line of the bar; what is nearer is not seen
 MARGIN = 2.83  # units from the middle line, at which the icon is cut off on one side of the bar: as a slash has it
 SHIFT = 1.0  # units along either axis that an icon is shifted before, at most, in half of the drawings
-INK = 0.75  # least mean ink of the four pixels in the middle of a patch
+INK = 0.75  # least mean ink of the four pixels in the middle of a patch; on the edge of a silhouette, the most
+EDGE = 0.25  # least mean ink of the four pixels in the middle of a patch on the edge of a silhouette
 BAR = icons.Slash(torch.tensor([3.0, 3.0]), torch.tensor([21.0, 21.0]), WIDTH)  # that of nearly all outlines
 EVERY = 25  # which of all outlines `OccludedIcons` takes unless told: one in so many
 
@@ -88,6 +89,7 @@ class Occluded(NamedTuple):
     image: Tensor  #: shape (cuts,), int64: whose cut it is
     positions: Tensor  #: shape (cuts, 2, POINTS_FOLLOWED, 2): x and y of points on both sides, from the gap, pixels
     counts: Tensor  #: shape (cuts, 2), int64: how many of those points there are
+    filled: Tensor  #: shape (images,), bool: whether it is a silhouette, whose edge the bar cuts
 
     @checked
     def sample(self, n: Count, window: Count, generator: torch.Generator) -> PatchPairs:
@@ -116,7 +118,8 @@ class Occluded(NamedTuple):
             along: the number of the point from the gap on either side, shape (n, 2), int64.
             window: side length of a patch, pixels, even.
         Returns:
-            At most n pairs: those whose windows do not overlap, stay in the image and hold ink in the middle.
+            At most n pairs: those whose windows do not overlap, stay in the image and hold ink in the middle, or an
+            edge of ink in silhouettes.
         Raises:
             ValueError: window odd or out of range, or no pair is left.
         """
@@ -143,7 +146,8 @@ class Occluded(NamedTuple):
         rows = (2 * self.image[cuts, None] + sides).flatten()
         ink = cut(self.halves.flatten(0, 1)[:, None], rows, corners.flip(2).flatten(0, 1), window)
         patches, at = ink.view(-1, 2, window, window).float() / 255, slice(window // 2 - 1, window // 2 + 1)
-        inked = (patches[:, :, at, at].mean((2, 3)) >= INK).all(1)
+        middle, edge = patches[:, :, at, at].mean((2, 3)), self.filled[self.image[cuts], None]
+        inked = torch.where(edge, (middle >= EDGE) & (middle <= INK), middle >= INK).all(1)
         if not inked.any():
             raise nothing
         both = patches, centres, self.image[cuts, None].expand(-1, 2), self._orientations(cuts, along)
@@ -198,7 +202,9 @@ class OccludedIcons:
 
 
 @checked
-def occlude(names: Names, generator: torch.Generator, *, size: Count = 64, turning: bool = True) -> Occluded:
+def occlude(
+    names: Names, generator: torch.Generator, *, size: Count = 64, turning: bool = True, filled: bool = False
+) -> Occluded:
     """Lay a bar over icons, where a slash would be, and cut them off at it as slashed icons are.
 
     Icons are turned by a quarter or not, shifted a little or not, and cut off beneath the bar on one side and short of
@@ -208,6 +214,7 @@ def occlude(names: Names, generator: torch.Generator, *, size: Count = 64, turni
         names: of icons, filled ones as their outlines; one may come several times.
         size: side length of the images, pixels.
         turning: half of them are turned by a quarter.
+        filled: as silhouettes: closed lines are filled, open ones left out, and what is cut is the edge of an area.
     Raises:
         ValueError: an unknown name, none at all, nothing is cut, or size not 8 to 1024.
 
@@ -215,22 +222,26 @@ def occlude(names: Names, generator: torch.Generator, *, size: Count = 64, turni
     >>> occluded.halves.shape, occluded.positions.shape[1:]
     (torch.Size([2, 2, 32, 32]), torch.Size([2, 18, 2]))
     """
-    groups, image, positions, counts = [], [], [], []
+    halves, image, positions, counts = [], [], [], []
     for name in names:
-        halves, cuts = _cut_off(icons.elements(name), turning, generator)
-        groups += halves if cuts else []
+        lines = icons.elements(name)
+        lines = [line for line in lines if torch.equal(line[0], line[-1])] if filled else lines
+        both, cuts = _cut_off(lines, turning, generator)
+        if cuts:
+            halves.append(_silhouettes(*both, size) if filled else _outlines(*both))
         for ends in cuts:
-            image.append(len(groups) // 2 - 1)
+            image.append(len(halves) - 1)
             counts.append([len(side) for side in ends])
             followed = (torch.arange(POINTS_FOLLOWED).clamp_max(len(side) - 1) for side in ends)
             positions.append(torch.stack([side[at] for side, at in zip(ends, followed, strict=True)]))
     if not image:
         raise ValueError("names: wanted icons of which the bar cuts a stroke")
-    ink = stroke(groups, size).view(-1, 2, size, size)
-    beside, _ = across(torch.stack(pixel_grid(size, BOX), -1), BAR)
-    seen = (0.5 + (beside.abs() - HALF) * size / BOX).clamp(0, 1)
-    halves = (255 * ink * seen).round().to(torch.uint8)
-    return Occluded(halves, torch.tensor(image), torch.stack(positions) * size / BOX, torch.tensor(counts))
+    if filled:
+        ink = torch.stack(halves)
+    else:
+        ink = stroke(list(chain(*halves)), size).view(-1, 2, size, size) * _seen(torch.full((2,), HALF), size).amax(0)
+    ink, places = (255 * ink).round().to(torch.uint8), torch.stack(positions) * size / BOX
+    return Occluded(ink, torch.tensor(image), places, torch.tensor(counts), torch.full((len(ink),), filled))
 
 
 def joined(parts: list[Occluded]) -> Occluded:
@@ -250,23 +261,45 @@ def joined(parts: list[Occluded]) -> Occluded:
     return Occluded._make(map(torch.cat, zip(*parts, strict=True)))._replace(image=image)
 
 
-def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-    """What is left of an icon on either side of the bar, and what the bar cuts: points on both sides of each gap."""
+def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[tuple, list[list[Tensor]]]:
+    """An icon beneath the bar, and what the bar cuts: points on both sides of each gap.
+
+    The icon is its lines, turned and shifted, and how far from the middle of the bar it ends on either side.
+    """
     lot = torch.rand(6, generator=generator)
     margins = MARGIN * torch.stack([lot[0] < 0.5, lot[0] >= 0.5]).logical_or(lot[1] < 0.15).float()
     shift = SHIFT * (2 * lot[2:4] - 1) * (lot[4] < 0.5)
     turned = turning and bool(lot[5] < 0.5)
-    halves, cuts = [[], []], []
+    moved, cuts = [], []
     for line in lines:
         points = resample(line, STEP) - BOX / 2
         points = (points.flip(1) * torch.tensor([1.0, -1.0]) if turned else points) + BOX / 2 + shift
-        beside, _ = across(points, BAR)
-        for start, end, side in icons.runs(_sides(beside, margins)):
-            halves[side - 1] += [points[start:end]] if side and end - start > 1 else []
+        moved.append(points)
         closed = torch.equal(line[0], line[-1])
-        sides = _sides(beside, margins.clamp_min(BEYOND))
+        sides = _sides(across(points, BAR)[0], margins.clamp_min(BEYOND))
         cuts += icons.gaps(points, sides, closed, step=STEP, reach=POINTS_FOLLOWED)
-    return halves, cuts
+    return (moved, margins), cuts
+
+
+def _outlines(lines: list[Tensor], margins: Tensor) -> list[list[Tensor]]:
+    """The lines on either side, cut off at the margins."""
+    halves = [[], []]
+    for points in lines:
+        for start, end, side in icons.runs(_sides(across(points, BAR)[0], margins)):
+            halves[side - 1] += [points[start:end]] if side and end - start > 1 else []
+    return halves
+
+
+def _silhouettes(lines: list[Tensor], margins: Tensor, size: int) -> Tensor:
+    """The ink of filled lines on either side, shape (2, size, size), which ends where that of outlines ends."""
+    return fill(lines, size) * _seen((margins - WIDTH / 2).clamp_min(HALF), size)
+
+
+def _seen(margins: Tensor, size: int) -> Tensor:
+    """What is at least so far below, and above, the middle of the bar, shape (2, size, size)."""
+    beside, _ = across(torch.stack(pixel_grid(size, BOX), -1), BAR)
+    beyond = torch.stack([-beside, beside]) - margins[:, None, None]
+    return (0.5 + beyond * size / BOX).clamp(0, 1)
 
 
 def _sides(beside: Tensor, margins: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from hssl.worlds.icons.occluders import PatchPairs
 from hssl.worlds.icons.rasteriser import BOX, distance_to, fill, resample, stroke
 
 CONTROLS = ("offset_half", "from_two_icons", "rotated_half", "mirrored_half")  # the seldom found first
+ANOTHER_STROKE = "another_stroke"  #: a fifth control, found too seldom to be asked of every cut
 SHIFT = 3.0  #: units, along either axis, that the second half of `offset_half` is shifted along the slash
 TURN = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # a quarter, about the middle of the patch
 INK = 0.05  #: a control's second patch has this much more or less ink than the true one, at most
@@ -136,6 +137,8 @@ class SlashedIcons:
           away.
         - mirrored_half: the second half is mirrored about the normal of the slash through the middle of the patch. It
           ends at the slash as before, coming from the other side.
+        - another_stroke: the second patch is of the same icon, on another stroke that the slash cuts. It is not among
+          `CONTROLS`, since most icons have no such patch at the right distance.
 
         A cut for which all this cannot be found in a number of tries is left out.
 
@@ -149,7 +152,7 @@ class SlashedIcons:
         (['same', 'mirrored_half'], torch.Size([1, 12, 12]))
         """
         for control in controls:
-            one_of("controls", control, CONTROLS)
+            one_of("controls", control, (ANOTHER_STROKE, *CONTROLS))
         rows, window = [], self.window
         ends = [_ends(self.icons if "from_two_icons" in controls else [], side, window) for side in (0, 1)]
         for icon in self.icons:
@@ -219,7 +222,12 @@ class _Row:
     """A true pair at a position along a cut that is drawn at random, and its controls."""
 
     def __init__(self, icon: _Icon, cut: Cut, side: int, window: int, ends: tuple, generator: torch.Generator):
-        self.icon, self.side, self.window = icon, side, window  # side 1: the second patch is above the slash
+        self.icon, self.cut, self.side, self.window = (
+            icon,
+            cut,
+            side,
+            window,
+        )  # side 1: the second patch is above the slash
         self.ends, self.generator = ends, generator
         self.pixel = BOX / icon.size
         points = cut if side else cut[::-1]
@@ -236,7 +244,7 @@ class _Row:
             if (true := self._pair(first[i], second[j], self.icon.rest[None])) is None:
                 continue
             found = {"same": true}
-            for kind in filter(controls.__contains__, CONTROLS):
+            for kind in filter(controls.__contains__, (ANOTHER_STROKE, *CONTROLS)):
                 if (control := self._control(kind, true, first[i], second[j])) is None:
                     break
                 found[kind] = control
@@ -247,6 +255,8 @@ class _Row:
     def _control(self, kind: str, true: SlashedPairs, a: Tensor, b: Tensor) -> SlashedPairs | None:
         if kind == "from_two_icons":
             return self._from_two_icons(true, a, b)
+        if kind == ANOTHER_STROKE:
+            return self._another_stroke(true, a, b)
         if kind == "offset_half":
             return self._offset_half(true, a, b)
         return self._pair(a, b, self.icon.moved((b + self.window / 2) * self.pixel, kind), true)
@@ -261,6 +271,12 @@ class _Row:
             if fits and (found := self._pair(a, corners[k], other.rest[None], true)):
                 return found
         return None
+
+    def _another_stroke(self, true: SlashedPairs, a: Tensor, b: Tensor) -> SlashedPairs | None:
+        others = [torch.zeros(0, 2), *(cut[self.side] for cut in self.icon.cuts if cut is not self.cut)]
+        corners = torch.unique(_corners(torch.cat(others), self.window, self.icon.size), dim=0)
+        near = _shuffled(corners[self._fitting(corners, a, b)], self.generator)
+        return next(filter(None, (self._pair(a, corner, self.icon.rest[None], true) for corner in near)), None)
 
     def _offset_half(self, true: SlashedPairs, a: Tensor, b: Tensor) -> SlashedPairs | None:
         steps, found = round(SHIFT / self.pixel), []
