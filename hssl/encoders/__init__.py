@@ -3,4 +3,5 @@
 from hssl.encoders.levels import Hierarchy, Levels, Merge, WindowEncoder
 from hssl.encoders.networks import MLP, ConvNet, drawn_from, embed, evaluating, perceptron
 
-__all__ = ["MLP", "ConvNet", "Hierarchy", "Levels", "Merge", "WindowEncoder", "drawn_from", "embed", "evaluating", "perceptron"]
+__all__ = ["MLP", "ConvNet", "Hierarchy", "Levels", "Merge", "WindowEncoder"]
+__all__ += ["drawn_from", "embed", "evaluating", "perceptron"]

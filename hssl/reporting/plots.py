@@ -20,7 +20,8 @@ from hssl.reporting.flipbook import flipbook
 from hssl.reporting.records import budget
 from hssl.reporting.tables import NOTHING, OWN, plain
 
-__all__ = ["arrows", "band", "cells", "flipbook", "heat", "layers", "limit", "points", "reliability", "strokes", "use_style"]
+__all__ = ["arrows", "band", "cells", "flipbook", "heat", "layers", "limit", "points"]
+__all__ += ["reliability", "strokes", "use_style"]
 
 #: Okabe–Ito colours under the names of what they stand for throughout the book.
 CONTENT, STYLE, LIMIT, PUBLISHED = "#0072B2", "#D55E00", "#000000", "#009E73"

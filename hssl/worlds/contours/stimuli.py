@@ -193,7 +193,8 @@ def two_patches(pairs: Relations, generator: torch.Generator, size: int = 12) ->
     """
     d, azimuth, turn, *contrasts = pairs
     heading = math.pi * torch.rand(len(d), generator=generator, device=generator.device)
-    drawn = [draw_bars(angle, b, size).flatten(1) for angle, b in zip((heading, heading + turn), contrasts, strict=True)]
+    bars = zip((heading, heading + turn), contrasts, strict=True)
+    drawn = [draw_bars(angle, contrast, size).flatten(1) for angle, contrast in bars]
     direction = 2 * (heading + azimuth)
     return torch.cat([*drawn, torch.stack([d / 2 - 1, direction.cos(), direction.sin()], 1)], 1)
 
