@@ -116,7 +116,7 @@ def offset_and_slope(logits: Scores, labels: Labels) -> tuple[float, float]:
         Offset a in nats, and slope b: those of least mean cross-entropy, by Newton's method.
     Raises:
         ArgumentError, ValueError: as `log_loss`; and where logits are all alike, or separate the labels.
-    Source: Platt 1999. Taught in: closure, "Natural contours".
+    Source: Platt 1999. Taught in: closure, "Probabilities on photographs".
 
     >>> sure = torch.tensor([-4.0, -4.0, -4.0, 4.0, 4.0, 4.0])  # says 0.98, and is right two times in three
     >>> a, b = offset_and_slope(sure, torch.tensor([0, 0, 1, 1, 1, 0]))
