@@ -9,11 +9,13 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.special import expit
 from torch import Tensor
 
 from hssl.checks import Count, Finite, Fraction, checked, finite
 from hssl.probes import Labels, Scores, scores_and_labels
 
+NEWTON = 60  # steps at most, to fit two numbers
 FLOOR = -7.0  #: least log-likelihood ratio that is returned, nats: a ratio of 0.0009
 
 Critic = Float[Tensor, "*shape"]
@@ -100,6 +102,42 @@ def estimate_rate(independent: Critic, quantile: Fraction = 0.02) -> float:
     0.4
     """
     return max(0.0, -math.expm1(np.quantile(_usable(independent=independent).cpu().numpy(), quantile)))
+
+
+@checked
+def offset_and_slope(logits: Scores, labels: Labels) -> tuple[float, float]:
+    """The two numbers a, b for which the logits a + b · logit fit the labels best: they recalibrate what is too sure.
+
+    Fit them on other data than those on which the critic was trained, and than those on which it is judged.
+
+    Args:
+        logits: log p/(1 − p) of label 1, shape (n,). labels: shape (n,), 0 or 1, or bool.
+    Returns:
+        Offset a in nats, and slope b: those of least mean cross-entropy, by Newton's method.
+    Raises:
+        ArgumentError, ValueError: as `log_loss`; and where logits are all alike, or separate the labels.
+    Source: Platt 1999. Taught in: closure, "Probabilities on photographs".
+
+    >>> sure = torch.tensor([-4.0, -4.0, -4.0, 4.0, 4.0, 4.0])  # says 0.98, and is right two times in three
+    >>> a, b = offset_and_slope(sure, torch.tensor([0, 0, 1, 1, 1, 0]))
+    >>> round(abs(a), 4), round(b * 4, 4)  # log 2
+    (0.0, 0.6931)
+    """
+    values, positive = scores_and_labels("logits", logits, labels)
+    if np.ptp(values) == 0:
+        raise ValueError("logits: wanted at least two different values")
+    x = np.stack([np.ones_like(values), values], 1)
+    fitted = np.zeros(2)
+    for _ in range(NEWTON):
+        p = expit(x @ fitted)
+        curvature = x.T @ (x * (p * (1 - p))[:, None])
+        if np.linalg.cond(curvature) > 1e12:
+            break
+        step = np.linalg.solve(curvature, x.T @ (positive - p))
+        fitted += step
+        if np.abs(step).max() < 1e-9:
+            return float(fitted[0]), float(fitted[1])
+    raise ValueError("logits: no offset and slope fit best, as one threshold separates the labels")
 
 
 @checked

@@ -8,6 +8,7 @@ import torch
 from scipy.special import expit
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
 
 from hssl.calibration import (
     calibration_error,
@@ -16,6 +17,7 @@ from hssl.calibration import (
     log_loss,
     log_loss_gap,
     normaliser,
+    offset_and_slope,
     reliability,
     same_logit,
     same_probability,
@@ -257,3 +259,28 @@ def test_a_calibrated_model_errs_as_chance_does():
     assert torch.equal(*same)
     with pytest.raises(ValueError, match="draws: wanted"):
         calibration_error_by_chance(logits, generator, draws=0)
+
+
+def test_offset_and_slope_are_those_of_scikit_learn():
+    values, labels = world(4000)
+    a, b = offset_and_slope(3 * values - 1, labels)
+    other = LogisticRegression(C=np.inf, tol=1e-9).fit((3 * values - 1)[:, None], labels)
+    assert (a, b) == pytest.approx((other.intercept_[0], other.coef_[0, 0]), abs=1e-4)
+    assert (a, b) == pytest.approx((1 / 3, 1 / 3), abs=0.06)  # the values are the exact log ratio
+
+
+def test_recalibration_gives_back_what_was_distorted():
+    values, labels = world(20000, seed=1)
+    a, b = offset_and_slope(4 * values + 2, labels)
+    again = offset_and_slope(a + b * (4 * values + 2), labels)
+    assert again == pytest.approx((0, 1), abs=1e-6)
+    assert calibration_error(a + b * (4 * values + 2), labels) < 0.02 < calibration_error(4 * values + 2, labels)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "message"),
+    [([1.0, 1.0], [0, 1], "different values"), ([-1.0, 1.0, 2.0], [0, 1, 1], "separates"), ([1.0], [2], "labels")],
+)
+def test_what_cannot_be_recalibrated_is_named(values, labels, message):
+    with pytest.raises(ValueError, match=message):
+        offset_and_slope(torch.tensor(values), torch.tensor(labels))

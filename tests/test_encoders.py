@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from hssl.encoders import MLP, ConvNet, drawn_from, embed
+from hssl.encoders import MLP, ConvNet, drawn_from, embed, perceptron
 
 
 def seeded(seed=0):
@@ -328,3 +328,18 @@ def test_nothing_to_embed_is_named(observations, batch, message):
         embed(nn.Linear(3, 2), observations, batch)
     with pytest.raises(TypeError, match="encoder: wanted Module"):
         embed(torch.sin, torch.zeros(2, 3))
+
+
+def test_a_perceptron_is_linear_layers_with_gelu_between():
+    network = perceptron(3, 5, 4, 1, generator=seeded(3))
+    assert [type(part).__name__ for part in network] == ["Linear", "GELU", "Linear", "GELU", "Linear"]
+    assert [tuple(part.weight.shape) for part in network[::2]] == [(5, 3), (4, 5), (1, 4)]
+    again = perceptron(3, 5, 4, 1, generator=seeded(3))
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+    assert isinstance(perceptron(3, 2)[0], nn.Linear) and len(perceptron(3, 2)) == 1
+
+
+@pytest.mark.parametrize("widths", [(), (3,), (3, 0)])
+def test_a_perceptron_without_widths_is_named(widths):
+    with pytest.raises(ValueError, match="widths: wanted"):
+        perceptron(*widths)

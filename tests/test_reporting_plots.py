@@ -121,6 +121,13 @@ def test_a_graph_has_its_nodes_and_its_arrows():
     assert arrow.xy == (0, 0) and arrow.get_position() == (0, 1) and arrow.arrow_patch.get_linestyle() == ":"
 
 
+def test_strokes_have_both_ends_and_y_points_downwards():
+    ax = plots.strokes(Figure().subplots(), [[0.0, 0.0, 1.0, 0.0], [0.0, 2.0, 0.0, 3.0]], color=["red", "blue"])
+    (drawn,) = ax.collections
+    assert [path.vertices.tolist() for path in drawn.get_paths()] == [[[0, 0], [1, 0]], [[0, 2], [0, 3]]]
+    assert ax.yaxis_inverted() and plots.strokes(ax, [[0, 0, 1, 1]]).yaxis_inverted()
+
+
 def test_a_band_shows_mean_and_spread():
     ax = plots.band(plt.figure().gca(), [1, 2], [[0.0, 1.0], [2.0, 2.0]], color="k", label="runs")
     assert ax.lines[0].get_ydata().tolist() == [0.5, 2.0]

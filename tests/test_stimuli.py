@@ -19,6 +19,7 @@ from hssl.worlds.contours.stimuli import (
     ring,
     scrambled,
     snake,
+    two_patches,
 )
 
 WORLD = Contours()
@@ -246,3 +247,16 @@ def test_bad_bars_are_named(orientations, contrasts, settings, error, message):
 
 def test_arms_are_single_precision_whatever_the_angle_comes_as():
     assert four_arms(np.float64(0.7)).positions.dtype == torch.float32
+
+
+def test_two_patches_hold_the_bars_and_where_the_second_lies():
+    pairs = Contours().relations(400, True, seeded(1))
+    seen = two_patches(pairs, seeded(2))
+    first, second = (seen[:, at : at + 144].view(-1, 1, 12, 12) for at in (0, 144))
+    heading = math.pi * torch.rand(400, generator=seeded(2))
+    torch.testing.assert_close(first, draw_bars(heading, pairs.contrast_1))
+    torch.testing.assert_close(second, draw_bars(heading + pairs.turn, pairs.contrast_2))
+    torch.testing.assert_close(2 * (seen[:, 288] + 1), pairs.distance)
+    doubled = torch.atan2(seen[:, 290], seen[:, 289]) - 2 * heading  # what is left is the azimuth, known up to π
+    torch.testing.assert_close(doubled.cos(), (2 * pairs.azimuth).cos(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(doubled.sin(), (2 * pairs.azimuth).sin(), atol=1e-5, rtol=0)

@@ -142,6 +142,29 @@ class ConvNet(nn.Module):
 
 
 @checked
+def perceptron(*widths: Count, generator: torch.Generator | None = None) -> nn.Sequential:
+    """Linear layers with GELU between them, and nothing else: the critics of small descriptions, which widgets can run.
+
+    Args:
+        widths: of the input, of each layer, and of the output: two or more.
+        generator: draws the initial weights; None means a new one seeded 0, so the same weights at every call.
+    Raises:
+        ArgumentError: fewer than two widths, or one below 1.
+    Taught in: continuation, "The critic".
+
+    >>> perceptron(6, 96, 1)(torch.ones(8, 6)).shape
+    torch.Size([8, 1])
+    """
+    check_widths(widths=widths)
+    if len(widths) < 2:
+        raise ArgumentError(f"widths: wanted two or more, got {widths}")
+    generator, layers = seeded(generator), []
+    for a, b in itertools.pairwise(widths):
+        layers += [_linear(a, b, generator), nn.GELU()]
+    return nn.Sequential(*layers[:-1])
+
+
+@checked
 @torch.no_grad()
 def embed(encoder: nn.Module, observations: Shaped[Tensor, "n ..."], batch: Count = 500) -> Tensor | list[Tensor]:
     """Embeddings, shape (n, …), of many observations, some at a time; of `Levels` a list of them, one per level.

@@ -4,13 +4,14 @@ Pages draw what is recorded. On a person's own screen their own numbers are draw
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -18,7 +19,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from hssl.reporting.records import budget
 from hssl.reporting.tables import NOTHING, OWN, plain
 
-__all__ = ["arrows", "band", "cells", "heat", "layers", "limit", "points", "use_style"]
+__all__ = ["arrows", "band", "cells", "heat", "layers", "limit", "points", "reliability", "strokes", "use_style"]
 
 #: Okabe–Ito colours under the names of what they stand for throughout the book.
 CONTENT, STYLE, LIMIT, PUBLISHED = "#0072B2", "#D55E00", "#000000", "#009E73"
@@ -165,6 +166,42 @@ def arrows(
     look = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": shrink, "shrinkB": shrink, "linewidth": 1.5}
     for start, end, style in edges:
         ax.annotate("", nodes[end], nodes[start], arrowprops={**look, "linestyle": style})
+    ax.set_axis_off()
+    return ax
+
+
+def reliability(ax: Axes, curves: Mapping[str, Any]) -> Axes:
+    """Observed against stated probabilities, a line with dots for each name, beside the diagonal of a calibrated model.
+
+    Args:
+        curves: by name, stated and observed, as the first two that `calibration.reliability` gives.
+
+    >>> len(reliability(plt.figure().gca(), {"critic": ([0.2, 0.8], [0.3, 0.7])}).lines)  # the diagonal too
+    2
+    """
+    ax.plot([0, 1], [0, 1], "--", color=LIMIT, linewidth=1)
+    for color, (name, (stated, observed, *_)) in zip(("0.6", CONTENT, STYLE, PUBLISHED), curves.items(), strict=False):
+        ax.plot(stated, observed, "o-", color=color, markersize=3, label=name)
+    ax.set(xlabel="stated probability", ylabel="observed fraction", aspect="equal", xlim=(0, 1), ylim=(0, 1))
+    ax.legend()
+    return ax
+
+
+def strokes(ax: Axes, segments, *, color="0.15", width: float = 1.8) -> Axes:
+    """Straight strokes, of one colour or one each, without axes.
+
+    Args:
+        segments: shape (m, 4): x and y of either end, as `stimuli.as_segments` gives them; y points downwards.
+
+    >>> len(strokes(plt.figure().gca(), [[0, 0, 1, 1]]).collections)
+    1
+    """
+    ends = np.asarray(segments, float).reshape(-1, 2, 2)
+    ax.add_collection(LineCollection(list(ends), colors=color, linewidths=width, capstyle="round"))
+    ax.autoscale_view()
+    if not ax.yaxis_inverted():
+        ax.invert_yaxis()
+    ax.set(aspect="equal")
     ax.set_axis_off()
     return ax
 

@@ -13,6 +13,7 @@ from torch.nn.functional import logsigmoid, normalize
 
 from hssl.checks import Count, Finite, NonNegative, Positive, checked, finite
 from hssl.patches import pixel_grid
+from hssl.worlds.contours.contours import Relations
 
 #: The three ways to pair four arms, shape (3, 2, 2): as two lines that cross, or as two bends that meet.
 PAIRINGS = torch.tensor([[[0, 2], [1, 3]], [[0, 1], [2, 3]], [[0, 3], [1, 2]]])
@@ -171,6 +172,31 @@ def draw_bars(orientations: Float[Tensor, " n"], contrasts: Float[Tensor, " n"],
     of_pixels = [across * (x * x - y * y) / 2, across * x * y, 1 + 0 * x, -(across / 2 + window) * (x * x + y * y)]
     of_bars = [(2 * orientations).cos(), (2 * orientations).sin(), logsigmoid(contrasts), 1 + 0 * contrasts]
     return (torch.stack(of_bars, 1) @ torch.stack(of_pixels)).exp_().view(-1, 1, size, size)
+
+
+@checked
+def two_patches(pairs: Relations, generator: torch.Generator, size: int = 12) -> Tensor:
+    """Pairs as pixels: a patch with the bar of either element, all turned at random, and where the second lies.
+
+    Args:
+        pairs: fields of shape (n,). generator: draws the orientation of each first bar. size: as in `draw_bars`.
+    Returns:
+        Shape (n, 2 · size² + 3): the pixels of both patches, row by row; d/2 − 1; cosine and sine of twice the
+        direction from the first to the second in the frame of the pixels, as a bar has no front.
+    Raises:
+        ArgumentError, ValueError: as `draw_bars`.
+    Taught in: continuation, "From pixels".
+
+    >>> pairs = Relations(torch.ones(5), *torch.zeros(4, 5))
+    >>> two_patches(pairs, g).shape
+    torch.Size([5, 291])
+    """
+    d, azimuth, turn, *contrasts = pairs
+    heading = math.pi * torch.rand(len(d), generator=generator, device=generator.device)
+    bars = zip((heading, heading + turn), contrasts, strict=True)
+    drawn = [draw_bars(angle, contrast, size).flatten(1) for angle, contrast in bars]
+    direction = 2 * (heading + azimuth)
+    return torch.cat([*drawn, torch.stack([d / 2 - 1, direction.cos(), direction.sin()], 1)], 1)
 
 
 def _find_path(positions: Tensor, cells: Tensor, n: int, sharpest: float, generator: torch.Generator) -> Tensor:
