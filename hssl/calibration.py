@@ -9,6 +9,7 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Float
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from hssl.checks import Count, Finite, Fraction, checked, finite
@@ -100,6 +101,33 @@ def estimate_rate(independent: Critic, quantile: Fraction = 0.02) -> float:
     0.4
     """
     return max(0.0, -math.expm1(np.quantile(_usable(independent=independent).cpu().numpy(), quantile)))
+
+
+@checked
+def fit_line(scores: Scores, labels: Labels) -> tuple[float, float]:
+    """Slope and offset that turn a score into a logit: logistic regression of the labels on the score alone.
+
+    It needs labels, though few: two numbers are fitted. The order of the scores stays as it is.
+
+    Args:
+        scores: shape (n,). labels: shape (n,), 0 or 1, or bool.
+    Returns:
+        (slope, offset) with logit = slope · score + offset, after a weak pull towards 0 that keeps them finite.
+    Raises:
+        ArgumentError: another shape, or differing lengths. ValueError: no sample, NaN or ±inf, other labels, or labels
+            that are all alike.
+    Source: Platt 1999.
+
+    >>> slope, offset = fit_line(torch.tensor([0.0, 1.0] * 50), torch.tensor([0, 1] * 45 + [1, 0] * 5))
+    >>> round(slope + offset, 1), round(offset, 1)  # of the one nine in ten are positive, of the other one in ten
+    (2.2, -2.2)
+    """
+    values, positive = scores_and_labels("scores", scores, labels)
+    if positive.all() or not positive.any():
+        raise ValueError("labels: wanted both 0 and 1")
+    scale = values.std() or 1.0
+    fitted = LogisticRegression(C=100.0, max_iter=1000).fit(values[:, None] / scale, positive)
+    return float(fitted.coef_[0, 0] / scale), float(fitted.intercept_[0])
 
 
 @checked

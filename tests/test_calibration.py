@@ -12,6 +12,7 @@ from sklearn.calibration import calibration_curve
 from hssl.calibration import (
     calibration_error,
     estimate_rate,
+    fit_line,
     log_loss,
     log_loss_gap,
     normaliser,
@@ -101,6 +102,17 @@ def test_without_labels_all_the_way():
     assert log_loss_gap(got, ratio, labels) == pytest.approx(0, abs=0.003)
     assert calibration_error(got, labels) < 0.01
     assert calibration_error(critic(torch.tensor(ratio), 0.4), labels) > 0.05
+
+
+def test_a_line_mends_what_was_stretched_and_shifted():
+    """Log ratios are logits where both labels are equally likely: any line through them is found again."""
+    ratio, labels = world(50_000)
+    slope, offset = fit_line(3 * ratio + 2, labels)
+    assert slope * 3 == pytest.approx(1, abs=0.03) and slope * 2 + offset == pytest.approx(0, abs=0.05)
+    assert log_loss_gap(slope * (3 * ratio + 2) + offset, ratio, labels) == pytest.approx(0, abs=1e-3)
+    assert fit_line(ratio / 1000, labels)[0] == pytest.approx(1000, rel=0.03)  # whatever the unit
+    with pytest.raises(ValueError, match="labels: wanted both 0 and 1"):
+        fit_line(ratio, labels | True)
 
 
 BAD_CRITICS = [

@@ -6,6 +6,7 @@ import torch
 from hssl.checks import ArgumentError
 from hssl.patches import (
     centres,
+    colour_histogram,
     constituents,
     cut,
     draw_neighbours,
@@ -269,3 +270,17 @@ def test_images_that_have_neighbours_are_those_that_neighbours_are_drawn_from(g)
         have_neighbours()
     assert have_neighbours(grids[0]).tolist() == each[0]
     assert have_neighbours(*grids).tolist() == [a and b for a, b in zip(*each, strict=True)]
+
+
+def test_a_colour_histogram_is_numpys():
+    import numpy as np
+
+    windows = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = colour_histogram(windows, bins=3) ** 2
+    for window, one in zip(windows, found, strict=True):
+        pixels = window.flatten(1).T.double().numpy()
+        wanted, _ = np.histogramdd(pixels, bins=3, range=[(0, 1)] * 3)
+        np.testing.assert_allclose(one.view(3, 3, 3), wanted / 64, atol=1e-6)
+    assert torch.allclose(colour_histogram(torch.ones(2, 3, 4, 4)).norm(dim=1), torch.ones(2))  # white is in the last box
+    with pytest.raises(ArgumentError, match="windows"):
+        colour_histogram(windows[:, :1])
