@@ -175,7 +175,7 @@ def test_a_turn_of_hue_keeps_differences_of_hue_saturation_and_value():
     from colorsys import rgb_to_hsv
 
     image = torch.zeros(1, 3, 8, 8)
-    image[0, :, :, :4], image[0, :, :, 4:] = (torch.tensor(c)[:, None, None] for c in ((0.8, 0.3, 0.2), (0.2, 0.8, 0.3)))
+    image[0, :, :, :4], image[0, :, :, 4:] = torch.tensor([[0.8, 0.3, 0.2], [0.2, 0.8, 0.3]])[..., None, None]
     before, after = ([rgb_to_hsv(*x[0, :, 0, k].tolist()) for k in (0, 7)] for x in (image, hue_turn(image, seeded(1))))
     assert abs(after[0][0] - before[0][0]) > 0.02
     assert (after[1][0] - after[0][0]) % 1 == pytest.approx((before[1][0] - before[0][0]) % 1, abs=1e-5)

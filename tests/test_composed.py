@@ -39,6 +39,14 @@ def test_matched_colours_have_the_same_mean_and_spread():
     assert torch.equal(plain.images[first], matched.images[first])
 
 
+def test_views_change_the_squares_and_not_the_regions():
+    def dark(squares, generator):
+        return squares / 2
+
+    plain, seen = (compose(NAMES, 3, seeded(), size=16, scale=48, views=of) for of in (None, dark))
+    assert torch.equal(seen.images, plain.images / 2) and torch.equal(seen.regions, plain.regions)
+
+
 def test_deterministic_and_from_the_generator_alone():
     state = torch.random.get_rng_state()
     one, same, other = (compose(NAMES, 3, seeded(seed), size=16, scale=48) for seed in (0, 0, 1))
@@ -48,7 +56,11 @@ def test_deterministic_and_from_the_generator_alone():
 
 @pytest.mark.parametrize(
     ("names", "size", "message"),
-    [(["china"], 16, "names: wanted at least two"), (["china", "moon"], 16, "name"), (NAMES, 48, "size: wanted at most")],
+    [
+        (["china"], 16, "names: wanted at least two"),
+        (["china", "moon"], 16, "name"),
+        (NAMES, 48, "size: wanted at most"),
+    ],
 )
 def test_bad_input_is_named(names, size, message):
     with pytest.raises(ValueError, match=message):

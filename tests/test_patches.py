@@ -281,6 +281,6 @@ def test_a_colour_histogram_is_numpys():
         pixels = window.flatten(1).T.double().numpy()
         wanted, _ = np.histogramdd(pixels, bins=3, range=[(0, 1)] * 3)
         np.testing.assert_allclose(one.view(3, 3, 3), wanted / 64, atol=1e-6)
-    assert torch.allclose(colour_histogram(torch.ones(2, 3, 4, 4)).norm(dim=1), torch.ones(2))  # white is in the last box
+    assert torch.allclose(colour_histogram(torch.ones(2, 3, 4, 4)).norm(dim=1), torch.ones(2))  # white counts
     with pytest.raises(ArgumentError, match="windows"):
         colour_histogram(windows[:, :1])

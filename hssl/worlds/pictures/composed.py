@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hssl.checks import Count, checked
+from hssl.pairs import View
 from hssl.patches import cut
 from hssl.worlds.pictures.photographs import load
 from hssl.worlds.textures import Boundaries
@@ -37,6 +38,7 @@ def compose(
     size: int = 128,
     scale: int = 480,
     matched: bool = False,
+    views: View | None = None,
 ) -> Composed:
     """n images, each made of squares of two different photographs and divided by a line that wanders.
 
@@ -46,6 +48,7 @@ def compose(
         names: of photographs, at least two.
         size: side length of the images, 8 to 1024 pixels. scale: longest side of the photographs, pixels.
         matched: give the second square mean and standard deviation of the first, channel by channel.
+        views: called with all squares and a generator before the squares are joined; None leaves them as they are.
     Raises:
         ValueError: fewer than two photographs, an unknown one, or a size that is larger than one of them.
     Taught in: similarity, "A truth for photographs".
@@ -62,7 +65,8 @@ def compose(
         raise ValueError(f"size: wanted at most {shortest} pixels, the shortest side of the photographs, got {size}")
     sources = torch.stack([torch.randperm(len(names), generator=generator)[:2] for _ in range(n)])
     squares = [torch.cat([_square(photographs[k], size, generator) for k in column]) for column in sources.T]
-    first, second = squares[0], _matched(squares[1], squares[0]) if matched else squares[1]
+    first, second = squares if views is None else (views(square, generator) for square in squares)
+    second = _matched(second, first) if matched else second
     regions = _divided(n, size, generator)
     return Composed(torch.where(regions[:, None], first, second), regions, sources)
 
