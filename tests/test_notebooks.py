@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 TWINS = sorted((ROOT / "text").glob("*.md"))
 FINISHED = ["intro", "start_here", "content_style", "breaking", "objectives", "sharing", "arrows", "arrows_scenes"]
-FINISHED += ["content_in_depth", "causal_scenes"]  # pages of the second edition; the others follow
+FINISHED += ["content_in_depth", "causal_scenes", "patch_pairs", "pairing", "similarity"]  # pages of the second edition; the others follow
 FEW, ALIKE = 26, 0.9  # tokens of a function that is too short to share; share of tokens that two have in common
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

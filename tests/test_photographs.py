@@ -242,20 +242,6 @@ def test_a_pair_is_two_windows_side_by_side_or_one_above_the_other(coordinates):
         assert first.mean().item() == pytest.approx((most - 12) / 2, abs=0.3)
 
 
-def test_with_a_reach_both_windows_lie_in_one_square_anywhere(coordinates):
-    coordinates.reach = 10
-    pairs = coordinates.sample(20_000, seeded())
-    off = pairs.second[:, :2, 0, 0] - pairs.first[:, :2, 0, 0]
-    assert torch.equal(pairs.first[:, 2, 0, 0], pairs.second[:, 2, 0, 0])  # of one photograph
-    assert off.unique().tolist() == list(range(-4, 5))
-    chance = torch.tensor([5 - abs(k) for k in range(-4, 5)]) / 25
-    for axis in (0, 1):
-        found = torch.stack([(off[:, axis] == k).float().mean() for k in range(-4, 5)])
-        assert (found - chance).abs().max() < 0.02
-    with pytest.raises(ValueError, match=r"reach: wanted 6 to 20 pixels, got 21"):
-        Photographs(["china", "flower"], window=6, size=32, reach=21)
-
-
 def test_photographs_as_a_world():
     world = Photographs(["china", "life"], window=8, size=64)
     pairs, again = (world.sample(300, seeded(1)) for _ in range(2))

@@ -44,20 +44,17 @@ class EdgeElements(NamedTuple):
 class Photographs:
     """Photographs as a world: a pair is two windows side by side or one above the other, shape (n, 3, window, window).
 
-    Photograph, direction, which of the two is the first and where they lie, to a pixel, are drawn uniformly. With
-    `reach` a pair is any two windows of a square of that side length; they may overlap.
+    Photograph, direction, which of the two is the first and where they lie, to a pixel, are drawn uniformly.
     Truth: "photograph", in the order of `names`.
 
     Args:
         names: of photographs; None means all of them.
         window: side length of a window, pixels.
-        reach: side length of a square that holds both windows, pixels; None means neighbours.
         size: longest side of the photographs, pixels; None means as they are stored, of several sizes.
         views: of both members, as in `Images`; none unless you say otherwise.
     Raises:
-        ValueError: an unknown name, none at all, size out of range, windows of which no two fit side by side, or a
-            reach that is smaller than a window or larger than a photograph.
-    Taught in: similarity, "Which pairs of patches?".
+        ValueError: an unknown name, none at all, size out of range, or windows of which no two fit side by side.
+    Taught in: similarity, "Photographs".
 
     >>> world = Photographs(["china", "flower"], window=8, size=64)
     >>> pairs = world.sample(20, g)
@@ -71,20 +68,16 @@ class Photographs:
         names: list[str] | tuple[str, ...] | None = None,
         *,
         window: Count = 16,
-        reach: Count | None = None,
         size: int | None = 320,
         views: View | None = None,
     ):
         self.names, self.window, self.views = _all_names() if names is None else list(names), window, views
-        self.reach = reach
         if not self.names:
             raise ValueError("names: wanted at least one photograph")
         photographs = [load(name, size) for name in self.names]
         self.sizes = torch.tensor([of.shape[1:] for of in photographs])  # (photographs, 2), height and width
         if 2 * window > self.sizes.min():
             raise ValueError(f"window: wanted at most {self.sizes.min() // 2}, half the shortest side, got {window}")
-        if reach is not None and not window <= reach <= self.sizes.min():
-            raise ValueError(f"reach: wanted {window} to {self.sizes.min()} pixels, got {reach}")
         height, width = self.sizes.amax(0).tolist()
         self.images = torch.stack(
             [torch.nn.functional.pad(of, (0, width - of.shape[2], 0, height - of.shape[1])) for of in photographs]
@@ -92,25 +85,17 @@ class Photographs:
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
-        """n pairs of windows: neighbours, or of one square."""
+        """n pairs of neighbouring windows."""
 
         def draw(count: int) -> Tensor:
             return torch.randint(count, (n,), generator=generator, device=generator.device).cpu()
 
-        def place(room: Tensor) -> Tensor:
-            return (torch.rand(n, 2, generator=generator, device=generator.device).cpu() * room).long()
-
-        rows = draw(len(self.names))
-        if self.reach is None:
-            down, swapped = draw(2), draw(2).bool()
-            step = self.window * torch.stack([down, 1 - down], 1)  # from the upper or left window to the other, (n, 2)
-            corner = place(self.sizes[rows] - self.window - step + 1)
-            both = torch.stack([corner, corner + step])
-            both = torch.where(swapped[:, None], both.flip(0), both)
-        else:
-            corner, room = place(self.sizes[rows] - self.reach + 1), torch.tensor(self.reach - self.window + 1)
-            both = torch.stack([corner + place(room), corner + place(room)])
-        first, second = (cut(self.images, rows, at, self.window) for at in both)
+        rows, down, swapped = draw(len(self.names)), draw(2), draw(2).bool()
+        step = self.window * torch.stack([down, 1 - down], 1)  # from the upper or left window to the other, (n, 2)
+        room = self.sizes[rows] - self.window - step + 1
+        corner = (torch.rand(n, 2, generator=generator, device=generator.device).cpu() * room).long()
+        one, other = (cut(self.images, rows, at, self.window) for at in (corner, corner + step))
+        first, second = (torch.where(swapped[:, None, None, None], b, a) for a, b in ((one, other), (other, one)))
         return Pairs(first, second, {"photograph": rows}).viewed(self.views, generator)
 
 
