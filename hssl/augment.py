@@ -178,6 +178,20 @@ def channel_mix(images: Images, generator: torch.Generator) -> Images:
     return torch.einsum("ncij,ndc->ndij", images, weights / weights.sum(2, keepdim=True))
 
 
+@checked
+def hue_turn(images: Images, generator: torch.Generator) -> Images:
+    """All hues of an image turned by one random angle: which hues it has is lost, how they differ stays.
+
+    >>> pure = torch.zeros(1, 3, 8, 8)
+    >>> pure[:, 0] = 1  # red everywhere
+    >>> hue_turn(pure, g).std((2, 3)).max().item()  # still one colour everywhere
+    0.0
+    """
+    _check(images)
+    turns = torch.rand(len(images), generator=generator, device=generator.device).to(images)
+    return _turned(images, turns[:, None, None, None])
+
+
 #: The views that have a name.
 VIEWS: dict[str, View] = {
     "colour": colour,
@@ -188,6 +202,7 @@ VIEWS: dict[str, View] = {
     "channel_mix": channel_mix,
     "viewpoint": viewpoint,
     "zoom": zoom,
+    "hue_turn": hue_turn,
 }
 
 

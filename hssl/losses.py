@@ -98,7 +98,7 @@ def debiased_info_nce(
     Raises:
         ArgumentError, ValueError: as `info_nce`, and a positive_rate outside [0, 1).
     Source: Chuang et al. 2020, eq. 8, with one positive (M = 1).
-    Taught in: patch_pairs, "False negatives, at a known rate".
+    Taught in: pairing, "Better than its teacher?".
 
     >>> h = torch.eye(2).repeat_interleave(2, dim=0)  # of three others one is false
     >>> round(debiased_info_nce(h, h, positive_rate=1 / 3).item(), 4)  # log(1 + 3/e)

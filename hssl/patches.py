@@ -112,6 +112,28 @@ def orientations(patches: Float[Tensor, "n 1 size size"], spread: Positive = 3.0
 
 
 @checked
+def colour_histogram(windows: Float[Tensor, "n 3 height width"], bins: Count = 4) -> Float[Tensor, "n colours"]:
+    """Square root of the fraction of pixels in each of bins³ boxes of colour, shape (n, bins³): a vector of length 1.
+
+    So the cosine of two of them is the overlap of the two histograms (the Bhattacharyya coefficient).
+
+    Args:
+        windows: in [0, 1], shape (n, 3, height, width). bins: per channel.
+    Raises:
+        ArgumentError: another shape, no window, or bins < 1.
+
+    >>> black, grey = torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.5)
+    >>> (colour_histogram(torch.cat([black, grey]), bins=2) ** 2).tolist()
+    [[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]]
+    """
+    _not_empty(windows=windows)
+    level = (windows * bins).long().clamp(0, bins - 1).flatten(2)  # (n, 3, pixels)
+    box = (level[:, 0] * bins + level[:, 1]) * bins + level[:, 2]
+    count = windows.new_zeros(len(windows), bins**3).scatter_add_(1, box, windows.new_ones(box.shape))
+    return (count / box.shape[1]).sqrt()
+
+
+@checked
 def neighbours(
     rows: Count, cols: Count, offset: tuple[int, int]
 ) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:

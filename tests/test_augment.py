@@ -16,6 +16,7 @@ from hssl.augment import (
     colour,
     compose,
     crop,
+    hue_turn,
     quarter_turn,
     two_views,
     viewpoint,
@@ -256,3 +257,21 @@ def test_a_view_may_have_fewer_pixels(view):
 def test_bad_settings_of_a_view_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_turn_of_hue_keeps_differences_of_hue_saturation_and_value():
+    from colorsys import rgb_to_hsv
+
+    image = torch.zeros(1, 3, 8, 8)
+    image[0, :, :, :4], image[0, :, :, 4:] = torch.tensor([[0.8, 0.3, 0.2], [0.2, 0.8, 0.3]])[..., None, None]
+    before, after = ([rgb_to_hsv(*x[0, :, 0, k].tolist()) for k in (0, 7)] for x in (image, hue_turn(image, seeded(1))))
+    assert abs(after[0][0] - before[0][0]) > 0.02
+    assert (after[1][0] - after[0][0]) % 1 == pytest.approx((before[1][0] - before[0][0]) % 1, abs=1e-5)
+    for one, other in zip(before, after, strict=True):
+        assert other[1:] == pytest.approx(one[1:], abs=1e-5)
+
+
+def test_turns_of_hue_are_uniform():
+    red = torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand(4000, 3, 8, 8)
+    seen = hue_turn(red, seeded())[:, :, 0, 0]
+    assert (seen.mean(0) - 0.5).abs().max() < 0.03

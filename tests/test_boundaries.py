@@ -177,6 +177,34 @@ def test_pairs_are_as_many_as_asked_for_and_deterministic():
     assert factors[0] != factors[1]
 
 
+def test_a_varied_boundary_is_sharp_at_one_end_and_diffuse_at_the_other():
+    """Its truth is the width where the window is, which the two windows of a pair do not share."""
+    n = 800
+    plain, varied = (Boundaries(varied=of).sample(n, torch.Generator().manual_seed(2)) for of in (False, True))
+    assert list(varied.truth) == ["width", "tinge_land", "tinge_water", "hue_land", "hue_water", "orientation"]
+
+    def steepness(windows):
+        return windows.diff(dim=3).abs().amax((1, 2, 3)).log()
+
+    def together(*values):
+        return torch.corrcoef(torch.stack(values))[0, 1]
+
+    for pairs in (plain, varied):
+        assert together(steepness(pairs.first), pairs.truth["width"][:, 0]) < -0.6
+    assert together(steepness(plain.first), steepness(plain.second)) > 0.6
+    assert together(steepness(varied.first), steepness(varied.second)) < 0.1
+
+
+def test_each_side_of_a_varied_image_has_a_tinge_of_its_own():
+    world = Boundaries(varied=True)
+    latents = world.texture.sample_latents(60, torch.Generator().manual_seed(1))
+    latents = latents._replace(values=torch.tensor([0.0, 0.06, 0.1, 0.6]).expand(60, 4))  # land pure, water tinged
+    images, distance = world.texture.render(latents, 64).movedim(1, -1), world.boundary(latents).distance
+    pure = hue_to_rgb(torch.tensor(0.1), saturation=0.6, value=0.8)
+    assert (images[distance > 0.25] - pure).abs().mean() < 0.02
+    assert images[distance < -0.25].std(0).max() > 0.03
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

@@ -19,7 +19,15 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 TWINS = sorted((ROOT / "text").glob("*.md"))
 FINISHED = ["intro", "start_here", "content_style", "breaking", "objectives", "sharing", "arrows", "arrows_scenes"]
-FINISHED += ["content_in_depth", "causal_scenes", "ood_limits", "ood_photographs", "ood_transfer", "patch_pairs", "pairing"]
+FINISHED += [
+    "content_in_depth",
+    "causal_scenes",
+    "ood_limits",
+    "ood_photographs",
+    "ood_transfer",
+    "patch_pairs",
+    "pairing",
+]
 FINISHED += ["similarity", "continuation", "closure", "icons"]  # pages of the second edition; the others follow
 FEW, ALIKE = 26, 0.9  # tokens of a function that is too short to share; share of tokens that two have in common
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -8,6 +8,7 @@ import torch
 from hssl.checks import ArgumentError
 from hssl.patches import (
     centres,
+    colour_histogram,
     constituents,
     cut,
     draw_neighbours,
@@ -305,3 +306,17 @@ def test_orientations_name_what_is_wrong():
     ):
         with pytest.raises(ArgumentError, match=message):
             orientations(patches, spread)
+
+
+def test_a_colour_histogram_is_numpys():
+    import numpy as np
+
+    windows = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = colour_histogram(windows, bins=3) ** 2
+    for window, one in zip(windows, found, strict=True):
+        pixels = window.flatten(1).T.double().numpy()
+        wanted, _ = np.histogramdd(pixels, bins=3, range=[(0, 1)] * 3)
+        np.testing.assert_allclose(one.view(3, 3, 3), wanted / 64, atol=1e-6)
+    assert torch.allclose(colour_histogram(torch.ones(2, 3, 4, 4)).norm(dim=1), torch.ones(2))  # white counts
+    with pytest.raises(ArgumentError, match="windows"):
+        colour_histogram(windows[:, :1])

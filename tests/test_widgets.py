@@ -23,7 +23,7 @@ from hssl.encoders import ConvNet
 from hssl.widgets import SIZE_LIMIT, AcrossSlash, Continuation, Flipbook, PatchSimilarity, mounting
 from hssl.widgets.continuation import HYPOTHESES
 from hssl.widgets.mounting import decode
-from hssl.widgets.observers import FIELD, association_field, settings_of, ideal_logits, relate
+from hssl.widgets.observers import FIELD, association_field, ideal_logits, relate, settings_of
 from hssl.worlds.contours import Contours
 from hssl.worlds.contours.stimuli import PAIRINGS as OF_ARMS
 

@@ -41,8 +41,8 @@ class Continuation(Widget):
     The critic F sees (dx, dy, cos 2ψ, sin 2ψ, b₁, b₂): where the second stroke's middle lies in the frame of the first,
     which points from its first end to its second, how the second is turned against it, and both contrasts. Its
     logit is log((exp(F + shift) − (1 − rate)) / rate), held above `calibration.FLOOR`; the ideal observer's is the
-    model's log-likelihood ratio. A distance beyond the model's range is taken as the nearest within, for both. Two strokes
-    belong together with probability sigmoid(logit). The field behind the first stroke is this probability wherever the
+    model's log-likelihood ratio. A distance beyond the model's range is taken as the nearest within, for both. Two
+    strokes belong together with probability sigmoid(logit). The field behind the first stroke is this probability wherever the
     second might lie, turned and as bright as it is. Of the four arms' matchings, each weighs exp(sum of its logits).
 
     Args:
@@ -53,7 +53,8 @@ class Continuation(Widget):
         hypotheses: what four arms may be: by name, matchings, each a list of pairs of arms (0 to 3) that continue each
             other; an arm is in one pair at most. All matchings are equally likely beforehand. None: `HYPOTHESES`.
     Raises:
-        ValueError: another kind of network, rate or shift out of range, a hypothesis that pairs an arm twice, or more than `SIZE_LIMIT` bytes in all.
+        ValueError: another kind of network, rate or shift out of range, a hypothesis that pairs an arm twice, or more
+            than `SIZE_LIMIT` bytes in all.
 
     Python may observe and set `mode` ("strokes" or "arms"), `points` (for either mode four ends [x, y]; an arm points
     away from the middle and has its stroke's length) and `contrasts` of the two strokes. Anything else raises a

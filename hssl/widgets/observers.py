@@ -111,7 +111,8 @@ def association_field(data: dict, turn: float, contrasts=(0.0, 0.0)) -> np.ndarr
     the model there is 0.
 
     >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
-    >>> association_field(data | {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "contours": settings_of(Contours())}, 0.3).shape
+    >>> data |= {"rate": 1.0, "shift": 0.0, "floor": 1e-3, "contours": settings_of(Contours())}
+    >>> association_field(data, 0.3).shape
     (64, 64)
     """
     far = data["contours"]["largest"]

@@ -54,7 +54,7 @@ class Photographs:
         views: of both members, as in `Images`; none unless you say otherwise.
     Raises:
         ValueError: an unknown name, none at all, size out of range, or windows of which no two fit side by side.
-    Taught in: patch_pairs, "Photographs".
+    Taught in: similarity, "Photographs".
 
     >>> world = Photographs(["china", "flower"], window=8, size=64)
     >>> pairs = world.sample(20, g)

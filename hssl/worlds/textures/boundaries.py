@@ -16,6 +16,7 @@ from hssl.worlds.textures.textures import Factor, Texture, TextureLatents, colou
 
 WAVES = 12  #: plane waves that make the boundary, and as many that make the tinge of either side
 LONGEST, SHORTEST = 1.6, 0.5  #: their wavelengths, image widths
+SHARP, DIFFUSE = -2.2, -1.0  #: width of the boundary where it is sharpest and where it is widest, log₁₀ image widths
 
 
 class Boundary(NamedTuple):
@@ -43,22 +44,36 @@ class BoundaryWindows(NamedTuple):
 
 
 def _draw_regions(factors, seeds, x, y):
-    """Land and water, each of one hue or of many round it, and a boundary between them of the same width all along."""
+    """Land and water, each of one hue or of many round it, and a boundary between them, sharp or diffuse."""
     draws = _draw(seeds)
     distance, _, _ = _distance(draws, x, y)
-    share = torch.sigmoid(distance / 10 ** factors["width"])[:, None]
+    width = factors["width"] if "width" in factors else _varied_width(seeds, x, y)
+    share = torch.sigmoid(distance / 10**width)[:, None]
     sides = []
     for i, side in enumerate(("land", "water"), start=1):
+        spread = factors["tinge"] if "tinge" in factors else factors[f"tinge_{side}"]
         tinge, _, _ = _waves(draws[:, i], x, y, shortest=0.2, longest=0.6)
-        sides.append(colour((factors[f"hue_{side}"] + factors["tinge"] * tinge) % 1))
+        sides.append(colour((factors[f"hue_{side}"] + spread * tinge) % 1))
     return share * sides[0] + (1 - share) * sides[1]
+
+
+_TINGE = Factor(0.0, 0.08, "turns of the colour circle, standard deviation")
+_HUES = {
+    "hue_land": Factor(0.0, 0.3, "turns of the colour circle"),
+    "hue_water": Factor(0.4, 0.8, "turns of the colour circle"),
+}
 
 
 class Boundaries:
     """Pairs of windows on the boundary of one image: they share its width, its tinge and both hues, not its direction.
 
+    In `varied` images they do not share the width either: the boundary is sharp at one end of the image and diffuse
+    at the other, along a direction that the seed sets. Each side has a tinge of its own there. The truth is then the
+    width at the first window.
+
     Args:
         size: side length of the images, 8 to 1024 pixels. window: of the windows, even, from 4 to half of that.
+        varied: whether the width of the boundary differs within an image.
         views: called with windows and a generator, for either member separately; None leaves the windows as they are.
     Raises:
         ValueError: a size out of range.
@@ -69,22 +84,18 @@ class Boundaries:
     """
 
     #: Its images. Factors: width of the boundary, how far the hues of either side stray, and a warm and a cold hue.
-    texture = Texture(
-        {
-            "width": Factor(-2.2, -1.0, "log₁₀ image widths"),
-            "tinge": Factor(0.0, 0.08, "turns of the colour circle, standard deviation"),
-            "hue_land": Factor(0.0, 0.3, "turns of the colour circle"),
-            "hue_water": Factor(0.4, 0.8, "turns of the colour circle"),
-        },
-        _draw_regions,
-    )
+    texture = Texture({"width": Factor(SHARP, DIFFUSE, "log₁₀ image widths"), "tinge": _TINGE, **_HUES}, _draw_regions)
+    #: Its varied images. Factors: a tinge and a hue for either side.
+    varied_texture = Texture({"tinge_land": _TINGE, "tinge_water": _TINGE, **_HUES}, _draw_regions)
 
     @checked
-    def __init__(self, *, size: int = 64, window: int = 16, views: View | None = None):
+    def __init__(self, *, size: int = 64, window: int = 16, varied: bool = False, views: View | None = None):
         if not 8 <= size <= 1024 or window < 4 or window % 2 or 2 * window > size:
             wanted = "wanted 8 to 1024 pixels, and an even number from 4 to half of that"
             raise ValueError(f"size, window: {wanted}; got {size}, {window}")
         self.size, self.window, self.views = size, window, views
+        if varied:
+            self.texture = self.varied_texture
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
@@ -107,6 +118,9 @@ class Boundaries:
         images, rows = self.texture.render(latents, self.size), torch.arange(n, device=seeds.device)
         first, second = (cut(images, rows, corners[:, which], self.window) for which in (0, 1))
         truth = self.texture.targets(latents) | {"orientation": torch.stack([twice.sin(), twice.cos()], 1)}
+        if "width" not in truth:
+            y, x = ((corners[:, 0] + self.window / 2) / self.size - 0.5).T[..., None, None]  # from the image's centre
+            truth = {"width": _varied_width(seeds, x, y)[:, 0], **truth}
         return Pairs(first, second, truth).viewed(self.views, generator)
 
     @checked
@@ -158,6 +172,12 @@ def _choose(where: Tensor, generator: torch.Generator) -> Tensor:
 def _draw(seeds: Tensor) -> Tensor:
     """Direction, length and phase, each uniform in [0, 1), of all waves: of the boundary and of either side's tinge."""
     return numbers_of(seeds, (3, 3, WAVES), torch.rand)
+
+
+def _varied_width(seeds: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Width of a varied boundary at x and y, from sharp at one end of the image to diffuse at the other."""
+    across = 2 * math.pi * numbers_of(seeds ^ 1, (1, 1), torch.rand)  # not among the numbers of the waves
+    return (SHARP + DIFFUSE) / 2 + (DIFFUSE - SHARP) * (x * across.cos() + y * across.sin())
 
 
 def _distance(draws: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
