@@ -42,8 +42,9 @@ class Continuation(Widget):
     which points from its first end to its second, how the second is turned against it, and both contrasts. Its
     logit is log((exp(F + shift) − (1 − rate)) / rate), held above `calibration.FLOOR`; the ideal observer's is the
     model's log-likelihood ratio. A distance beyond the model's range is taken as the nearest within, for both. Two
-    strokes belong together with probability sigmoid(logit). The field behind the first stroke is this probability wherever the
-    second might lie, turned and as bright as it is. Of the four arms' matchings, each weighs exp(sum of its logits).
+    strokes belong together with probability sigmoid(logit). The field behind the first stroke is this probability
+    wherever the second might lie, turned and as bright as it is. Of the four arms' matchings, each weighs exp(sum of
+    its logits).
 
     Args:
         critic: from 6 numbers to 1, of layers that `widgets.networks.pack` knows.
