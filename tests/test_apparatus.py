@@ -67,7 +67,7 @@ def test_every_reference_has_a_link(entry):
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: re.match(r"@\w+\{(\w+)", entry)[1])
 def test_every_reference_says_by_whom_and_where(entry):
     fields = set(re.findall(r"^  (\w+) = \{", entry, re.MULTILINE))
-    where = "booktitle" if entry.startswith("@inproceedings") else "journal"
+    where = "booktitle" if entry.startswith(("@inproceedings", "@incollection")) else "journal"
     assert {"author", "title", "year", where} <= fields
 
 

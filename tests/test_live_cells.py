@@ -22,20 +22,15 @@ def test_a_chapter_with_a_widget_has_one():
 def test_the_continuation_is_trained_again_and_heard(monkeypatch):
     import torch
 
-    from hssl import losses
-    from hssl.encoders import drawn_from
-    from hssl.training import fit
+    from hssl.encoders import perceptron
     from hssl.widgets import Continuation
-    from hssl.worlds.contours import Contours, features
+    from hssl.worlds.contours import Contours
 
-    def make_critic(generator):
-        return drawn_from(
-            generator, lambda: torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.GELU(), torch.nn.Linear(8, 1))
-        )
+    def critic_to_drag(steps, seed=0):
+        return perceptron(6, steps, 1, generator=torch.Generator().manual_seed(seed))
 
-    widget = Continuation(make_critic(torch.Generator()), Contours(), rate=0.5)
-    names = dict(widget=widget, make_critic=make_critic, device="cpu", N=16, rho=0.5, eta=0.01, losses=losses)
-    names |= dict(torch=torch, fit=fit, features=features, world=Contours(), partial=partial)
+    widget = Continuation(critic_to_drag(8), Contours(), rate=0.5)
+    names = dict(widget=widget, critic_to_drag=critic_to_drag, contours=Contours())
     said, retrain = run_live("continuation", names, monkeypatch)
     before = widget.probabilities()
     retrain(steps=3, seed=1)
