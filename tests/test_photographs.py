@@ -100,6 +100,9 @@ def test_who_made_them():
     assert said.startswith('"seeding", Clemens Engelhardt, 2018. CC0-1.0, from ')
     assert "made smaller" in said
     assert "danielbuechele" in attribution("china")
+    assert attribution("china", short=True) == '"china", danielbuechele, CC-BY-2.0'
+    for name in names():  # nothing of the short line is missing from the long one
+        assert all(part.strip('"') in attribution(name) for part in attribution(name, short=True).split(", ")[1:2])
     assert "creativecommons.org/licenses/by/2.0" in attribution("flower")
 
 

@@ -148,16 +148,20 @@ def grey(photograph: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 1 h
     return (photograph * photograph.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
-def attribution(name: str) -> str:
-    """Who made a photograph, under what licence it is here, and what was changed, in a line.
+def attribution(name: str, *, short: bool = False) -> str:
+    """Who made a photograph, under what licence it is here, and what was changed, in a line; `short`: but for changes.
 
-    >>> attribution("seeding")[:49]
-    '"seeding", Clemens Engelhardt, 2018. CC0-1.0, fro'
+    >>> attribution("seeding", short=True)
+    '"seeding", Clemens Engelhardt, CC0-1.0'
     """
     one_of("name", name, names())
     if name in SAMPLES:
-        return _sample_attribution(name)
+        note = _sample_attribution(name)
+        author = re.search(r"reserved by (\S+)", note)[1]
+        return f'"{name}", {author}, CC-BY-2.0' if short else note
     credit = _credits()[name]
+    if short:
+        return '"{title}", {author}, {licence}'.format(**credit)
     return '"{title}", {author}, {year}. {licence}, from {source}; {changes}.'.format(**credit)
 
 
