@@ -56,7 +56,18 @@ def test_formulas_are_typeset(browser, host):
 
 
 @pytest.mark.parametrize(
-    "name", ["content_style", "breaking", "causal_scenes", "sharing", "content_in_depth", "arrows"]
+    "name",
+    [
+        "content_style",
+        "breaking",
+        "causal_scenes",
+        "sharing",
+        "content_in_depth",
+        "arrows",
+        "similarity",
+        "continuation",
+        "icons",
+    ],
 )
 def test_formulas_fit_a_phone(browser, host, name):
     page = browser.new_page(viewport={"width": 390, "height": 800})
