@@ -563,20 +563,32 @@ def icon(**settings):
 def test_the_critic_sees_both_patches_and_the_way_between():
     torch.manual_seed(1)
     embed, judge = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), nn.Linear(20, 1)
-    widget = icon(embed=embed, judge=judge, logit=(0.5, -0.2), exact=None)
+    widget, turned = (icon(embed=embed, judge=judge, logit=(0.5, -0.2), exact=None, turned=of) for of in (False, True))
     ink = torch.tensor(np.round(255 * INK) / 255, dtype=torch.float32)
     x, y = embed(ink[None, 8:16, 1:9]), embed(ink[None, 11:19, 8:16])  # centres (4.5, 12) and (12, 15)
     way = torch.tensor([[7.5, 3.0]]) / 8
     waves = (way[:, :, None] * torch.tensor([1.0, 2.0, 4.0])).flatten(1)
-    wanted = torch.sigmoid(0.5 * judge(torch.cat([x, y, way, waves.sin(), waves.cos()], 1)) - 0.2)
-    assert widget.probabilities()[1, 1] == pytest.approx(wanted.item(), abs=1e-3)  # weights have three digits
+    for of, second in ((widget, y), (turned, embed(ink[None, 11:19, 8:16].flip(1, 2)))):
+        wanted = torch.sigmoid(0.5 * judge(torch.cat([x, second, way, waves.sin(), waves.cos()], 1)) - 0.2)
+        assert of.probabilities()[1, 1] == pytest.approx(wanted.item(), abs=1e-3)  # weights have three digits
     assert icon(waves=(), judge=nn.Linear(8, 1)).probabilities().shape == (2, 3)
+
+
+def test_each_side_may_have_an_ink_of_its_own():
+    torch.manual_seed(1)
+    networks = {"embed": nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "judge": nn.Linear(20, 1)}
+    both, one, other = (icon(ink=of, **networks) for of in (np.stack([INK, 1 - INK]), INK, 1 - INK))
+    assert np.array_equal(icon(ink=np.stack([INK, INK]), **networks).probabilities(), one.probabilities())
+    assert not np.allclose(both.probabilities(), one.probabilities(), atol=1e-3)
+    assert not np.allclose(both.probabilities(), other.probabilities(), atol=1e-3)
+    assert len(both.data["ink"]) == 2 and len(one.data["ink"]) == 1
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"ink": INK * 2}, r"ink: wanted uint8, or .* in \[0, 1\]"),
+        ({"ink": np.stack([INK] * 3)}, r"ink: wanted shape \(height, width\) or \(2, height, width\), got \(3,"),
         ({"first": [[3, 4]]}, "first: wanted centres .* of windows within the image"),
         ({"second": [[19, 15], [21, 5], [12, 15]]}, "second: wanted centres"),
         ({"second": [[19, 15, 0]]}, "second: wanted centres"),

@@ -89,8 +89,8 @@ def icon():
     nn.init.normal_(judge[0].weight)
     sides = {"first": [[8, 10], [12, 20], [20, 28]], "second": [[30, 8], [32, 20]]}
     settings = {"exact": [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], "alt": f"an icon {EVIL}"}
-    ink = np.random.default_rng(0).random((40, 40))
-    return AcrossSlash(ink, **sides, window=12, embed=ConvNet(1, 3, 12, (4,), 6), judge=judge, **settings)
+    ink = np.random.default_rng(0).random((2, 40, 40))
+    return AcrossSlash(ink, **sides, window=12, turned=True, embed=ConvNet(1, 3, 12, (4,), 6), judge=judge, **settings)
 
 
 def centre(locator):

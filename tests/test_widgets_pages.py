@@ -41,11 +41,12 @@ def readings(page):
     return [float(value) for value in found if value]
 
 
-def critic_of(data):
-    """The network that the page has, in torch."""
+def network_of(packed):
+    """A network that the page has, in torch."""
     layers = []
-    for layer in data["critic"]["layers"][::2]:
-        weight, bias = (torch.from_numpy(np.frombuffer(base64.b64decode(layer[k]), "<f4").copy()) for k in KEYS)
+    for layer in packed["layers"][::2]:
+        raw = (np.frombuffer(base64.b64decode(layer[k]), packed["dtype"]).astype(np.float32) for k in KEYS)
+        weight, bias = map(torch.from_numpy, raw)
         weight = weight.view(len(bias), -1)
         linear = nn.Linear(weight.shape[1], len(bias))
         linear.load_state_dict({"weight": weight, "bias": bias})
@@ -62,7 +63,7 @@ def by_torch(page):
     pair = world.between(ends.mean(1), torch.atan2(along[:, 1], along[:, 0]))
     pair = contours.Relations(*(field[:1, 1:].flatten() for field in pair))
     with torch.no_grad():
-        learned = same_logit(critic_of(data)(contours.features(pair))[:, 0] + data["shift"], data["rate"])
+        learned = same_logit(network_of(data["critic"])(contours.features(pair))[:, 0] + data["shift"], data["rate"])
     return torch.sigmoid(torch.cat([learned, world.log_likelihood_ratio(pair)])).tolist()
 
 
@@ -98,3 +99,26 @@ def test_a_clicked_patch_says_what_torch_says(visit):
     cosines[chosen["row"], chosen["column"]] = -2  # what the page says is the best of the others
     page.get_by_role("button", name="most similar").click()
     assert readings(page)[0] == pytest.approx(torch.sigmoid(slope * cosines + offset).max().item(), abs=1e-5)
+
+
+def test_patches_across_the_slash_say_what_torch_says(visit):
+    page = visit("icons")
+    assert page.locator(WIDGET).count() == 2  # the microphone and the camera
+    page.get_by_label("first side, patch 2 of").first.click()
+    page.get_by_label("second side, patch 1 of").first.focus()
+    page.keyboard.press("ArrowDown")
+    data = page.evaluate(f"{MODEL}.get('data')")
+    pair = [page.evaluate(f"{MODEL}.get('{side}')") for side in ("first", "second")]
+    assert pair == [1, 1]
+    embed, judge, window = network_of(data["embed"]), network_of(data["judge"]), data["window"]
+    embedded, centres = [], []
+    for side, ink, k in zip(("first", "second"), data["ink"], pair, strict=True):
+        pixels = torch.from_numpy(np.frombuffer(base64.b64decode(ink), np.uint8).copy()).view(data["height"], -1) / 255
+        x, y = data["sides"][side]["corners"][k]
+        patch = pixels[y : y + window, x : x + window].flatten()
+        embedded.append(embed(patch.flip(0) if side == "second" else patch))
+        centres.append(torch.tensor(data["sides"][side]["centres"][k]))
+    way = (centres[1] - centres[0]) / window
+    waves = (way[:, None] * torch.tensor(data["waves"])).flatten()
+    learned = torch.sigmoid(judge(torch.cat([*embedded, way, waves.sin(), waves.cos()]))).item()
+    assert readings(page)[:2] == pytest.approx([learned, data["exact"][1][1]], abs=1e-4)

@@ -33,15 +33,18 @@ class Icon {
 
   /** Embeddings of all patches, by side. */
   embedAll() {
-    const { ink, width, window, sides } = this.data;
-    const [pixels, network] = [bytes(ink), unpackNetwork(this.data.embed)];
-    this.ink = pixels;
-    const patch = ([x, y]) =>
+    const { ink, width, window, sides, turned } = this.data;
+    const network = unpackNetwork(this.data.embed);
+    this.inks = SIDES.map((_, k) => bytes(ink[k % ink.length]));
+    const patch = (pixels, [x, y]) =>
       Float64Array.from(
         { length: window * window },
         (_, i) => pixels[(y + Math.floor(i / window)) * width + x + (i % window)] / 255,
       );
-    return SIDES.map((name) => sides[name].corners.map((corner) => forward(network, patch(corner))));
+    const given = (patch, k) => (turned && k ? patch.reverse() : patch); // of one channel: a half turn
+    return SIDES.map((name, k) =>
+      sides[name].corners.map((corner) => forward(network, given(patch(this.inks[k], corner), k))),
+    );
   }
 
   /** A radio button at every patch: arrow keys go along one side. */
@@ -79,7 +82,7 @@ class Icon {
       const [x, y] = sides[name].corners[pair[k]];
       const box = { left: x / width, top: y / height, width: window / width, height: window / height };
       for (const [side, share] of Object.entries(box)) this.boxes[k].style[side] = `${100 * share}%`;
-      enlarge(this.tiles[k], { ...this.data, url: this.inkUrl() }, box);
+      enlarge(this.tiles[k], { ...this.data, url: this.inkUrl(k) }, box);
     });
     const numbers = [this.probability(pair), ...(exact ? [exact[pair[0]][pair[1]]] : [])];
     numbers.forEach((number, k) => this.bars[k].show(number));
@@ -89,15 +92,17 @@ class Icon {
     });
   }
 
-  /** What the patches are cut from, as a picture. */
-  inkUrl() {
-    if (this.url) return this.url;
-    const { width, height } = this.data;
-    const pixels = new ImageData(width, height);
-    this.ink.forEach((value, i) => pixels.data.set([255 - value, 255 - value, 255 - value, 255], 4 * i));
-    const canvas = make("canvas", { width, height });
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
-    return (this.url = canvas.toDataURL());
+  /** What the patches of a side are cut from, as a picture. */
+  inkUrl(side) {
+    this.urls ??= this.inks.map((ink) => {
+      const { width, height } = this.data;
+      const pixels = new ImageData(width, height);
+      ink.forEach((value, i) => pixels.data.set([255 - value, 255 - value, 255 - value, 255], 4 * i));
+      const canvas = make("canvas", { width, height });
+      canvas.getContext("2d").putImageData(pixels, 0, 0);
+      return canvas.toDataURL();
+    });
+    return this.urls[side];
   }
 }
 

@@ -26,10 +26,12 @@ class AcrossSlash(Widget):
     probability is sigmoid(slope · F + offset).
 
     Args:
-        ink: what the patches are cut from, shape (height, width), from 0 to 1, 1 is ink.
+        ink: what the patches are cut from, shape (height, width), from 0 to 1, 1 is ink; or shape (2, height, width),
+            where patches on the first side are cut from the first image and those on the second from the second.
         first, second: centres of the patches on either side, shape (m, 2) and (n, 2), x and y in pixels of `ink`.
         window: side length of a patch, in pixels of `ink`.
         embed: from a patch, shape (1, window, window) or flattened, to its embedding. judge: from both and Δ to F.
+        turned: the critic is given the second patch turned by a half, so that both come from the same side.
         waves: frequencies of the sines and cosines; none for a critic that is given Δ alone.
         logit: (slope, offset), as calibrated.
         exact: by pair, shape (m, n), the probability of an exact model. None: there is none.
@@ -59,13 +61,14 @@ class AcrossSlash(Widget):
     @checked
     def __init__(
         self,
-        ink: Float[np.ndarray, "height width"] | Float[Tensor, "height width"],
+        ink: Float[np.ndarray, "*sides height width"] | Float[Tensor, "*sides height width"],
         first: Sequence | np.ndarray | Tensor,
         second: Sequence | np.ndarray | Tensor,
         *,
         window: Count,
         embed: nn.Module,
         judge: nn.Module,
+        turned: bool = False,
         waves: Sequence[float] = (1.0, 2.0, 4.0),
         logit: tuple[Finite, Finite] = (1.0, 0.0),
         exact: Sequence | np.ndarray | Tensor | None = None,
@@ -73,11 +76,13 @@ class AcrossSlash(Widget):
         alt: str,
     ):
         super().__init__()
-        self._ink = np.asarray(as_picture("ink", ink).convert("L"))
-        self._shown = as_picture(
-            "shown", 1 - as_numbers("shown", ink if shown is None else shown, 2, "(height, width)")
-        )
-        height, width = self._ink.shape
+        inks = ink if ink.ndim == 3 else [ink, ink]
+        if len(inks) != 2 or ink.ndim > 3:
+            raise ValueError(f"ink: wanted shape (height, width) or (2, height, width), got {tuple(ink.shape)}")
+        self._ink = np.stack([np.asarray(as_picture("ink", of).convert("L")) for of in inks])
+        seen = self._ink.max(0) / 255 if shown is None else shown
+        self._shown = as_picture("shown", 1 - as_numbers("shown", seen, 2, "(height, width)"))
+        _, height, width = self._ink.shape
         sides = {}
         for name, centres in zip(SIDES, (first, second), strict=True):
             centres = as_numbers(name, centres, 2, "(patches, 2)")
@@ -85,8 +90,10 @@ class AcrossSlash(Widget):
             if centres.shape[1] != 2 or (corners < 0).any() or (corners + window > [width, height]).any():
                 raise ValueError(f"{name}: wanted centres (x, y) of windows within the image, got {centres.tolist()}")
             sides[name] = {"centres": centres.tolist(), "corners": corners.tolist()}
-        data = {"alt": alt, "url": data_url(self._shown), "ink": encode(self._ink, "u1"), "sides": sides}
-        data |= {"width": width, "height": height, "window": window, "waves": list(waves), "logit": list(logit)}
+        data = {"alt": alt, "url": data_url(self._shown), "sides": sides}
+        data["ink"] = [encode(of, "u1") for of in (self._ink if ink.ndim == 3 else self._ink[:1])]
+        data |= {"width": width, "height": height, "window": window, "turned": turned}
+        data |= {"waves": list(waves), "logit": list(logit)}
         data |= {"embed": pack(embed, dtype="<f2", name="embed"), "judge": pack(judge, dtype="<f2", name="judge")}
         data["exact"] = None if exact is None else self._check_exact(exact, sides)
         self._check_networks(data)
@@ -122,7 +129,7 @@ class AcrossSlash(Widget):
         return exact.round(4).tolist()
 
     def _picture(self) -> Image.Image:
-        scale = STILL / max(self._ink.shape)
+        scale = STILL / max(self.data["width"], self.data["height"])
         still = self._shown.resize((round(self.data["width"] * scale), round(self.data["height"] * scale)))
         sides, pen = self.data["sides"], ImageDraw.Draw(still)
         chosen = [sides[name]["corners"][getattr(self, name)] for name in SIDES]
@@ -141,10 +148,11 @@ class AcrossSlash(Widget):
 
 def _probabilities(data: dict, ink: np.ndarray) -> np.ndarray:
     embedded, centres = [], []
-    for name in SIDES:
+    for name, seen in zip(SIDES, ink, strict=True):
         corners, window = data["sides"][name]["corners"], data["window"]
-        patches = [ink[None, y : y + window, x : x + window] / 255 for x, y in corners]
-        embedded.append(run(data["embed"], np.stack(patches)))
+        patches = [seen[None, y : y + window, x : x + window] / 255 for x, y in corners]
+        turned = np.flip if data["turned"] and name == "second" else np.asarray
+        embedded.append(run(data["embed"], np.stack([turned(patch) for patch in patches])))
         centres.append(np.array(data["sides"][name]["centres"]))
     offset = (centres[1][None] - centres[0][:, None]) / data["window"]  # (m, n, 2)
     angles = (offset[..., None] * np.array(data["waves"])).reshape(*offset.shape[:2], -1)
