@@ -203,7 +203,7 @@ def test_importing_draws_no_icon():
 import importlib, pkgutil, hssl
 for module in pkgutil.walk_packages(hssl.__path__, "hssl."):
     importlib.import_module(module.name)
-from hssl.worlds import icons
+from hssl.worlds.icons import icons
 print(icons._sets.cache_info().misses, icons.strokes.cache_info().misses)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
