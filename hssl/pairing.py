@@ -4,7 +4,7 @@ A rule calls every pair of two different patches positive or negative. `training
 `rule(h, x, *extras)`, with the embeddings h of all members of the batch, shape (n, dim), and their observations x,
 shape (n, …), and takes `Masks`: each rule here becomes such a one by a lambda. What a loss makes of the masks is left
 to `losses`; what a probe still finds in the embeddings, to `probes`.
-Taught in: pairing, "Which patches are a pair?".
+Taught in: pairing, "Two stages".
 """
 
 import copy

@@ -28,6 +28,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 NOTEBOOK = re.compile(r'href="(\w+)\.ipynb')
+SOURCE = re.compile(r"^(\w+)\.(?:ipynb|md)(?=#|$)")
 TAUGHT = re.compile(r'Taught in:\s+(\w+),\s+"([^"]+)"')
 
 
@@ -321,6 +322,10 @@ class LinkOutputs(SphinxPostTransform):
         def page(found: re.Match) -> str:
             return f'href="{found[1]}.html' if f"{folder}/{found[1]}" in known else found[0]
 
+        for link in self.document.findall(nodes.reference):  # in Markdown that code prints
+            found = SOURCE.match(link.get("refuri", ""))
+            if found and f"{folder}/{found[1]}" in known:
+                link["refuri"] = f"{found[1]}.html{link['refuri'][found.end() :]}"
         for output in self.document.findall(nodes.raw):
             if 'href="' in output.astext():
                 output.children = [nodes.Text(NOTEBOOK.sub(page, output.astext()))]
