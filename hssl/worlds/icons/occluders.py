@@ -261,7 +261,7 @@ def joined(parts: list[Occluded]) -> Occluded:
     return Occluded._make(map(torch.cat, zip(*parts, strict=True)))._replace(image=image)
 
 
-def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[tuple, list[list[Tensor]]]:
+def _cut_off(lines: list[Tensor], turning: bool, generator) -> tuple[tuple[list[Tensor], Tensor], list[list[Tensor]]]:
     """An icon beneath the bar, and what the bar cuts: points on both sides of each gap.
 
     The icon is its lines, turned and shifted, and how far from the middle of the bar it ends on either side.

@@ -157,7 +157,7 @@ def attribution(name: str, *, short: bool = False) -> str:
     one_of("name", name, names())
     if name in SAMPLES:
         note = _sample_attribution(name)
-        author = re.search(r"reserved by (\S+)", note)[1]
+        author = note.split("reserved by ")[1].split()[0]
         return f'"{name}", {author}, CC-BY-2.0' if short else note
     credit = _credits()[name]
     if short:
