@@ -9,13 +9,12 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from hssl.checks import Count, Finite, Fraction, checked, finite
 from hssl.probes import Labels, Scores, scores_and_labels
 
-NEWTON = 60  # steps at most, to fit two numbers
 FLOOR = -7.0  #: least log-likelihood ratio that is returned, nats: a ratio of 0.0009
 
 Critic = Float[Tensor, "*shape"]
@@ -113,7 +112,7 @@ def offset_and_slope(logits: Scores, labels: Labels) -> tuple[float, float]:
     Args:
         logits: log p/(1 − p) of label 1, shape (n,). labels: shape (n,), 0 or 1, or bool.
     Returns:
-        Offset a in nats, and slope b: those of least mean cross-entropy, by Newton's method.
+        Offset a in nats, and slope b: those of least mean cross-entropy.
     Raises:
         ArgumentError, ValueError: as `log_loss`; and where logits are all alike, or separate the labels.
     Source: Platt 1999. Taught in: closure, "Probabilities on photographs".
@@ -126,18 +125,11 @@ def offset_and_slope(logits: Scores, labels: Labels) -> tuple[float, float]:
     values, positive = scores_and_labels("logits", logits, labels)
     if np.ptp(values) == 0:
         raise ValueError("logits: wanted at least two different values")
-    x = np.stack([np.ones_like(values), values], 1)
-    fitted = np.zeros(2)
-    for _ in range(NEWTON):
-        p = expit(x @ fitted)
-        curvature = x.T @ (x * (p * (1 - p))[:, None])
-        if np.linalg.cond(curvature) > 1e12:
-            break
-        step = np.linalg.solve(curvature, x.T @ (positive - p))
-        fitted += step
-        if np.abs(step).max() < 1e-9:
-            return float(fitted[0]), float(fitted[1])
-    raise ValueError("logits: no offset and slope fit best, as one threshold separates the labels")
+    no, yes = values[positive == 0], values[positive == 1]
+    if not (len(no) and len(yes) and no.min() < yes.max() and yes.min() < no.max()):
+        raise ValueError("logits: no offset and slope fit best, as one threshold separates the labels")
+    fitted = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(values[:, None], positive)
+    return float(fitted.intercept_[0]), float(fitted.coef_[0, 0])
 
 
 @checked
