@@ -227,7 +227,7 @@ def facing(
     Args:
         embeddings: shape (n, rows, cols, 4 · dim), rows and cols of windows.
         first, second: as `draw_neighbours` gives them, shape (n,) each.
-        others: images whose own second windows take the place of the second, shape (n,), int64; None means their own.
+        others: images whose windows at the second's position take its place, shape (n,), int64; None means its own.
     Returns:
         The block of the first and that of the second, shape (n, dim) each.
     Raises:
@@ -250,7 +250,7 @@ def facing(
     rows = torch.arange(n, device=embeddings.device)
     others = rows if others is None else others
     blocks, below = embeddings.flatten(1, 2).unflatten(2, (4, -1)), (step == cols).long()
-    return blocks[rows, first, below], blocks[others, second[others], 2 + below]
+    return blocks[rows, first, below], blocks[others, second, 2 + below]
 
 
 @checked

@@ -258,16 +258,17 @@ def neighbour_auc(
     *,
     rounds: Count = 8,
 ) -> float:
-    """How often a window's true neighbour is more similar to it than a window of another image, side facing side.
+    """How often a window's true neighbour is more similar to it than a window of another image at the same position.
 
-    The other window lies where that image's own second window was drawn. Similarity is the cosine.
+    So an observer who knows only where windows lie scores 0.5. Similarity is the cosine of the sides that face each
+    other.
 
     Args:
         embeddings: of the windows, shape (n, rows, cols, 4 · dim), a block per side, as `patches.facing` takes them.
         valid: which windows may be drawn, shape (n, rows, cols), bool.
-        rounds: pairs drawn from each image.
+        rounds: pairs drawn from each image; one is left out where no other image has a valid window there.
     Raises:
-        ArgumentError: as `patches.draw_neighbours`, or a single image.
+        ArgumentError: as `patches.draw_neighbours`, a single image, or no two images with a valid window in common.
     Taught in: hierarchy, "Growing windows on real icons".
 
     >>> z = torch.randn(50, 1, 2, 32, generator=g)
@@ -278,11 +279,17 @@ def neighbour_auc(
     if len(embeddings) < 2:
         raise ArgumentError("embeddings: wanted at least two images, got one")
     unit = normalize(embeddings.unflatten(3, (4, -1)), dim=4).flatten(3)
-    rows, true, false = torch.arange(len(unit)), [], []
+    true, false = [], []
     for _ in range(rounds):
-        pair = draw_neighbours(valid, generator)
-        others = rows.roll(int(torch.randint(1, len(rows), (), generator=generator)))
-        (anchors, own), (_, another) = facing(unit, *pair), facing(unit, *pair, others)
+        first, second = draw_neighbours(valid, generator)
+        others = valid.flatten(1)[:, second].T.fill_diagonal_(False)  # (n, n): whose window at that position is valid
+        if not (kept := others.any(1)).any():
+            raise ArgumentError("valid: no two images have a valid window at one position")
+        other = torch.multinomial(others[kept].float(), 1, generator=generator)[:, 0]
+        # anchors of the images that have another one, beside their own neighbours and those of the others
+        anchors, own = (blocks[kept] for blocks in facing(unit, first, second))
+        stand_ins = torch.arange(len(unit)).masked_scatter(kept, other)
+        another = facing(unit, first, second, stand_ins)[1][kept]
         true.append((anchors * own).sum(1))
         false.append((anchors * another).sum(1))
     return auc_between(torch.cat(true), torch.cat(false))

@@ -122,6 +122,12 @@ def test_embedding_many_pictures_in_parts():
         torch.testing.assert_close(a, b)
 
 
+def test_what_lies_below_may_have_any_scale_and_offset():
+    level = hierarchy(((8, 8), (16, 16))).levels[1].train()
+    below = torch.randn(5, 4, 4, 6, generator=seeded())
+    torch.testing.assert_close(level(below), level(10 * below + 100), rtol=0, atol=1e-3)
+
+
 # --- whose gradient is what -------------------------------------------------------------------------------
 
 
@@ -153,7 +159,7 @@ def test_detached_is_what_each_level_wants_for_itself():
     model = hierarchy(head=5).double()
     x = pictures(6).double()
     joint, detached = gradients(model, only("joint"), x=x), gradients(model, only("detached"), x=x)
-    apart = gradients(model, only("backward per level"), x=x)
+    apart = gradients(model, only("backward_per_level"), x=x)
     for name, grad in detached.items():
         torch.testing.assert_close(grad, apart[name], rtol=1e-9, atol=1e-12)
     for name in of_level(joint, 2):  # above the last level there is nothing that could reach it
@@ -172,10 +178,11 @@ def test_a_fraction_of_the_gradient_goes_on():
 
 def test_phases():
     assert phases("joint", 3) == [Phase(0, 2, 1.0)] and phases("detached", 3) == [Phase(0, 2, 0.0)]
-    assert phases("backward per level", 3) == [Phase(0, 2, 0.0, local_backward=True)]
+    assert phases("backward_per_level", 3) == [Phase(0, 2, 0.0, local_backward=True)]
     assert [phase[:2] for phase in phases("incremental", 3)] == [(0, 0), (1, 1), (2, 2)]
     assert [phase[:2] for phase in phases("overlapping", 3)] == [(0, 0), (0, 1), (1, 2)]
     assert {phase.gradient_scale for phase in phases("overlapping", 3)} == {1.0}
+    assert [phase[:2] for phase in phases("random_frozen", 3)] == [(2, 2)]
     assert phases(SCHEDULES["joint"], 2) == phases("joint", 2)
 
 
@@ -307,7 +314,13 @@ def test_a_hierarchy_is_made_of_these_parts_in_this_order():
         ConvNet(2, 3, 8, (32, 32), 7, generator=generator),
         drawn_from(
             generator,
-            lambda: nn.Sequential(nn.Linear(12, 7, bias=False), nn.BatchNorm1d(7), nn.ReLU(), nn.Linear(7, 5)),
+            lambda: nn.Sequential(
+                nn.BatchNorm1d(12, affine=False),
+                nn.Linear(12, 7, bias=False),
+                nn.BatchNorm1d(7),
+                nn.ReLU(),
+                nn.Linear(7, 5),
+            ),
         ),
         drawn_from(generator, lambda: nn.Sequential(nn.Linear(3, 7), nn.ReLU(), nn.Linear(7, 6))),
         drawn_from(generator, lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6))),

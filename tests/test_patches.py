@@ -190,7 +190,7 @@ def test_facing_blocks_by_hand():
     assert torch.equal(b, torch.stack([z[0, 0, 1, 4:6], z[1, 1, 1, 6:8]]))
     same, other = facing(z, first, second, torch.tensor([1, 0]))
     assert torch.equal(same, a)
-    assert torch.equal(other, torch.stack([z[1, 1, 1, 4:6], z[0, 0, 1, 6:8]]))
+    assert torch.equal(other, torch.stack([z[1, 0, 1, 4:6], z[0, 1, 1, 6:8]]))  # at the same positions
     column = z[:, :, :1]
     assert torch.equal(facing(column, first * 0, first * 0 + 1)[0], column[:, 0, 0, 2:4])  # one column: below
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from hssl import probes
+from hssl import patches, probes
 from hssl.checks import ArgumentError
 from hssl.pairs import Pairs
 from hssl.probes import METHODS, accuracy, auc, auc_between, decode, neighbour_auc, r2, read_off, scores_and_labels
@@ -356,6 +356,18 @@ def test_neighbours_that_face_each_other_are_told_from_those_of_other_images(g, 
     assert neighbour_auc(noise, valid, g, rounds=20) == pytest.approx(0.5, abs=0.06)
     with pytest.raises(ArgumentError, match="embeddings"):
         neighbour_auc(noise[:1], valid[:1], g)
+
+
+def test_an_observer_of_positions_alone_finds_no_neighbour(g):
+    """A window's embedding is that of its position in its row; valid windows differ from image to image."""
+    valid = torch.rand(300, 2, 8, generator=g) < 0.6
+    valid = valid[patches.have_neighbours(valid)]
+    angle = torch.arange(8) * torch.pi / 8
+    z = torch.stack([angle.cos(), angle.sin()], 1).repeat(1, 4).expand(len(valid), 2, 8, 8)
+    assert neighbour_auc(z, valid, g) == 0.5
+    apart = torch.tensor([[[True, True, False, False]], [[False, False, True, True]]])
+    with pytest.raises(ArgumentError, match="valid: no two images have a valid window at one position"):
+        neighbour_auc(torch.ones(2, 1, 4, 8), apart, g)
 
 
 def test_decoding_embeddings_is_reading_off_what_was_embedded(g):

@@ -82,7 +82,8 @@ class WindowEncoder(nn.Module):
 class Merge(nn.Module):
     """Every larger window from the embeddings of the windows below that tile it, concatenated.
 
-    One hidden layer, batch-normalised, reads the concatenation, in which each position has its own columns.
+    The concatenation is standardised, so that what is frozen below may have any scale. One hidden layer,
+    batch-normalised, reads it; each position in the large window has its own columns.
 
     Args:
         constituents: which windows below, shape (rows · cols, m), int64, as `patches.constituents` gives them.
@@ -218,9 +219,10 @@ def _tiles(size: tuple[int, int], windows: Sequence[tuple[int, int]]) -> list[Te
     return found
 
 
-def _two_layers(n_in: int, hidden: int, n_out: int, generator: torch.Generator, normalised: bool = False) -> nn.Module:
+def _two_layers(n_in: int, hidden: int, n_out: int, generator: torch.Generator, normalised=False) -> nn.Module:
     def build() -> nn.Sequential:
-        between = [nn.BatchNorm1d(hidden), nn.ReLU()] if normalised else [nn.ReLU()]
-        return nn.Sequential(nn.Linear(n_in, hidden, bias=not normalised), *between, nn.Linear(hidden, n_out))
+        before, between = ([nn.BatchNorm1d(n_in, affine=False)], [nn.BatchNorm1d(hidden)]) if normalised else ([], [])
+        layers = [nn.Linear(n_in, hidden, bias=not normalised), *between, nn.ReLU(), nn.Linear(hidden, n_out)]
+        return nn.Sequential(*before, *layers)
 
     return drawn_from(generator, build)

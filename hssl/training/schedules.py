@@ -62,13 +62,23 @@ def incremental(levels: int) -> list[Phase]:
     return [Phase(k, k, 0.0) for k in range(levels)]
 
 
+def random_frozen(levels: int) -> list[Phase]:
+    """Only the last level learns, on levels that keep their initial weights: the control for what those learn.
+
+    >>> random_frozen(3)
+    [Phase(lowest=2, highest=2, gradient_scale=0.0, local_backward=False)]
+    """
+    return [Phase(levels - 1, levels - 1, 0.0)]
+
+
 #: The schedules that have a name.
 SCHEDULES: dict[str, Schedule] = {
     "joint": joint,
     "detached": detached,
-    "backward per level": partial(detached, local_backward=True),  # keeps one level's activations at a time
+    "backward_per_level": partial(detached, local_backward=True),  # keeps one level's activations at a time
     "overlapping": overlapping,
     "incremental": incremental,
+    "random_frozen": random_frozen,
 }
 
 
