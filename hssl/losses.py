@@ -234,7 +234,7 @@ def neighbour_info_nce(
     Raises:
         ArgumentError, ValueError: a level that is not there, or as `patches.draw_neighbours`, `patches.facing` and
             `info_nce`.
-    Taught in: hierarchy, "Growing windows on real icons".
+    Taught in: joint_incremental, "Windows, pairs and heads".
 
     >>> z = torch.ones(3, 2, 2, 8)
     >>> loss = neighbour_info_nce(z, torch.ones(3, 2, 2).bool(), level=0, generator=g)

@@ -232,7 +232,7 @@ def facing(
         The block of the first and that of the second, shape (n, dim) each.
     Raises:
         ArgumentError: another shape or type, windows or images that are not there, or windows that are no neighbours.
-    Taught in: hierarchy, "Growing windows on real icons".
+    Taught in: joint_incremental, "Windows, pairs and heads".
 
     >>> z = torch.tensor([[[[0.0, 1, 2, 3], [4, 5, 6, 7]]]])  # one image, two windows side by side, blocks of one
     >>> facing(z, torch.tensor([0]), torch.tensor([1]))

@@ -269,7 +269,7 @@ def neighbour_auc(
         rounds: pairs drawn from each image; one is left out where no other image has a valid window there.
     Raises:
         ArgumentError: as `patches.draw_neighbours`, a single image, or no two images with a valid window in common.
-    Taught in: hierarchy, "Growing windows on real icons".
+    Taught in: joint_incremental, "A score without positions".
 
     >>> z = torch.randn(50, 1, 2, 32, generator=g)
     >>> z[:, 0, 1, 16:24] = z[:, 0, 0, :8]  # the blocks that face each other are the same

@@ -63,17 +63,20 @@ def test_nothing_is_shown_without_a_person(chapter, monkeypatch):
 
 
 def test_the_hierarchy_is_trained_again_and_shown(monkeypatch):
+    import torch
+
     trained, shown = [], []
 
     class Widget:
         def update(self, vectors):
             shown.append(vectors)
 
-    names = dict(widget=Widget(), budget={"icons": 400}, what_to_show=lambda model: model)
-    names |= dict(learn_icons=lambda *setting: trained.append(setting) or "model")
-    _, retrain = run_live("hierarchy", names, monkeypatch)
+    names = dict(torch=torch, widget=Widget(), what_to_show=lambda model: model, three_levels=torch.Generator.initial_seed)
+    names |= dict(SCHEDULES={"detached": {"schedule": "detached"}}, own="icons")
+    names |= dict(train=lambda model, x, g, steps, **how: trained.append((model, x, steps, how)) or "model")
+    _, retrain = run_live("joint_incremental", names, monkeypatch)
     retrain(schedule="detached", steps=7, seed=3)
-    assert trained == [(3, "detached")] and shown == ["model"] and names["budget"] == {"icons": 7}
+    assert trained == [(3, "icons", 7, {"schedule": "detached"})] and shown == ["model"]
 
 
 def test_any_share_of_the_gradient_is_trained_and_shown(monkeypatch, capsys):

@@ -104,6 +104,15 @@ def test_cells_that_share_an_id_or_a_label_are_refused_before_anything_is_writte
     assert not list(folder.rglob("*.json"))
 
 
+def test_a_measure_that_a_row_lacks_leaves_an_empty_cell_if_the_frame_is_said_to_be_sparse():
+    shown = keep(RUNS.assign(style=[np.nan, np.nan, 0.7, 0.9]), sparse=True)
+    assert ("p100", "style") not in shown.means and shown["p75", "style"] == pytest.approx(0.8)
+    assert "table1.p100.style" not in results.load("demo", "quick")
+    assert shown.words.loc["p100", "style"] == "–" != shown.words.loc["p75", "style"]
+    with pytest.raises(ValueError, match="values: wanted finite numbers"):
+        keep(RUNS.assign(style=[np.nan, 0.1, 0.7, 0.9]), sparse=True)
+
+
 def test_a_missing_measure_is_refused():
     frame = RUNS.assign(style=[np.nan, np.nan, 0.7, 0.9])
     with pytest.raises(ValueError, match=r"values: wanted finite numbers, one per seed, for 'gap\.p100\.style'"):

@@ -73,6 +73,7 @@ def record_frame(
     section: str | None = None,
     labels: Mapping[Any, str] | None = None,
     caption: str = "",
+    sparse: bool = False,
 ) -> Table:
     """Record every measure of every row of an experiment, over its seeds, and show them as a table.
 
@@ -87,6 +88,7 @@ def record_frame(
             is that column's mean. What is not given there is none (of units: R²).
         labels: rows, measures and columns of the table in words; without one their underscores become spaces. A column
             without any number is left out.
+        sparse: a measure that no run of a row has (NaN in all of them) leaves its cell empty, instead of an error.
     Raises:
         ValueError: a column is missing, two cells share an id or a label, or `record` refuses a number.
         AssertionError: (verify) as `record`.
@@ -108,7 +110,7 @@ def record_frame(
     if missing := [column for column in (*rows, *sources.values()) if column not in frame]:
         raise ValueError(f"frame: no column {', '.join(missing)}; there are {', '.join(map(str, frame.columns))}")
     template = id if "{" in id else f"{id}.{{row}}.{{measure}}"
-    cells = list(_cells(frame, rows, sources, template))
+    cells = [cell for cell in _cells(frame, rows, sources, template) if not (sparse and cell.values.isna().all())]
     places = [(", ".join(filter(None, map(say, cell.key))), say(cell.measure)) for cell in cells]
     if len({cell.id for cell in cells}) < len(cells) or len(set(places)) < len(cells):
         raise ValueError(f"id, labels: two of the {len(cells)} cells share an id ({template}) or a label")
@@ -225,7 +227,7 @@ def _pivot(places: list[tuple[str, str]], shown: list[dict[str, str]], say) -> p
     """Rows by measures by columns; levels and columns that say nothing are left out."""
     frame = pd.DataFrame(shown, pd.MultiIndex.from_tuples(places)).rename(columns=say)
     parts = {measure: part.droplevel(1) for measure, part in frame.groupby(level=1, sort=False)}
-    frame = pd.concat(parts, axis=1)
+    frame = pd.concat(parts, axis=1).fillna("–")
     frame = frame.loc[:, (frame != "–").any()]
     for level in (0, 1):
         heads = frame.columns.unique(level)

@@ -92,7 +92,7 @@ def inked(
     Args:
         size, stride: of the windows, as in `patches.grid`.
         least: standard deviation of the pixels of a window.
-    Taught in: hierarchy, "Growing windows on real icons".
+    Taught in: joint_incremental, "Windows, pairs and heads".
 
     >>> images = torch.zeros(1, 1, 4, 8)
     >>> images[0, 0, 1, 6] = 1
