@@ -10,6 +10,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -17,7 +18,18 @@ from torch import nn
 from hssl import patches, probes
 from hssl.checks import ArgumentError
 from hssl.pairs import Pairs
-from hssl.probes import METHODS, accuracy, auc, auc_between, decode, neighbour_auc, r2, read_off, scores_and_labels
+from hssl.probes import (
+    METHODS,
+    accuracy,
+    auc,
+    auc_between,
+    decode,
+    few_labels,
+    neighbour_auc,
+    r2,
+    read_off,
+    scores_and_labels,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(800, 3))
@@ -215,6 +227,26 @@ def test_more_labels_tell_more():
     scores = [accuracy(noisy, CLASSES, labels=n) for n in (1, 5, 50)]
     assert scores[0] < scores[1] < scores[2]
     assert accuracy(noisy, CLASSES, labels=50) == accuracy(noisy, CLASSES)
+
+
+def test_few_labels_are_drawn_by_the_seed_from_the_first_half_alone():
+    noisy = np.eye(int(CLASSES.max()) + 1)[CLASSES] + RNG.normal(size=(len(CLASSES), int(CLASSES.max()) + 1))
+    few = few_labels(noisy, CLASSES, 3, seed=1, draws=4)
+    assert few.shape == (4,) and (few == few_labels(torch.tensor(noisy), CLASSES, 3, seed=1, draws=4)).all()
+    assert (few != few_labels(noisy, CLASSES, 3, seed=2, draws=4)).any()
+    first = np.concatenate([np.flatnonzero(k == CLASSES)[: (k == CLASSES).sum() // 2] for k in np.unique(CLASSES)])
+    second = np.setdiff1d(np.arange(len(CLASSES)), first)
+    model = KNeighborsClassifier(1).fit(noisy[first], CLASSES[first])  # all labels: nothing is left to draw
+    most = (CLASSES == 0).sum() // 2
+    found = few_labels(noisy, CLASSES, int(most), seed=0, draws=1, probe=KNeighborsClassifier(1), standardise=False)
+    assert found[0] == pytest.approx(model.score(noisy[second], CLASSES[second]))
+
+
+def test_few_labels_refuses_more_than_there_are():
+    with pytest.raises(ValueError, match="labels: wanted 1 to"):
+        few_labels(np.ones((len(CLASSES), 2)), CLASSES, len(CLASSES), seed=0)
+    with pytest.raises(ValueError, match="of at least two classes"):
+        few_labels(np.ones((40, 2)), np.zeros(40, int), 2, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hssl.encoders import Levels
 from hssl.training import profiling
 
 
@@ -17,6 +18,17 @@ def test_bytes_and_operations_by_hand():
     assert found.flops == forward + 2 * n * wide * 64 + 2 * 2 * n * 64 * out  # no gradient of the input
     assert found.seconds >= 0
     assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize(("schedule", "flops"), [("joint", 672), ("detached", 576), ("incremental", 768)])
+def test_operations_of_a_schedule_by_hand(schedule, flops):
+    stack = Levels([nn.Linear(4, 3), nn.Linear(3, 2)])
+    n, first, second = 8, 2 * 8 * 4 * 3, 2 * 8 * 3 * 2  # forward; as many for the weights, and for an input's gradient
+    by_hand = {"joint": 2 * first + 3 * second, "detached": 2 * first + 2 * second}
+    by_hand["incremental"] = 2 * first + (first + 2 * second)  # level 1 is computed again for level 2
+    found = profiling.schedule_flops(stack, torch.ones(2, n // 2, 4), lambda a, b: (a + b).sum(), schedule)
+    assert found == by_hand[schedule] == flops
+    assert all(p.grad is None for p in stack.parameters())
 
 
 def test_what_is_kept_is_let_go_after_a_backward_pass():

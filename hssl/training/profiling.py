@@ -15,6 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from hssl.encoders import Levels
+from hssl.losses import level_sum
+from hssl.training.batches import Batch
+from hssl.training.levels import level_losses
+from hssl.training.schedules import Schedule, phases
+
 
 class Cost(NamedTuple):
     """Of one step, forward and backward.
@@ -56,6 +62,32 @@ def cost(step: Callable[[], object], model: nn.Module, inputs: Sequence[Tensor] 
     seconds = timeit.repeat(step, model.zero_grad, time.process_time, repeats, number=1)
     model.zero_grad()
     return Cost(live.peak, counter.get_total_flops(), statistics.median(seconds))
+
+
+def schedule_flops(
+    stack: Levels, members: Tensor, loss: Callable[..., Tensor], schedule: str | Schedule = "joint"
+) -> int:
+    """Floating-point operations of one step in each phase of a schedule: what levels cost at equal steps per level.
+
+    Nothing is kept from one phase to the next: levels that are frozen are computed again in every step.
+
+    Args:
+        stack: the levels. members: of one batch, shape (members, batch, …). loss: of every level.
+        schedule: as in `fit_levels`.
+    Taught in: levels, "Pairs: the same window of two views".
+
+    >>> stack = Levels([nn.Linear(4, 3), nn.Linear(3, 2)])
+    >>> x, loss = torch.ones(1, 8, 4), lambda z: z.sum()
+    >>> schedule_flops(stack, x, loss, "incremental") - schedule_flops(stack, x, loss, "detached")  # level 1 once more
+    192
+    """
+    total, losses = 0, [loss] * len(stack.levels)
+    for phase in phases(schedule, len(stack.levels)):
+        with FlopCounterMode(display=False) as counter:
+            level_sum([value for _, value in level_losses(stack, Batch(tuple(members)), losses, phase)]).backward()
+        total += counter.get_total_flops()
+        stack.zero_grad()
+    return total
 
 
 class _Live:

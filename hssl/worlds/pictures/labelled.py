@@ -1,7 +1,7 @@
 """Real labelled images: handwritten digits, and emoji whose content is a concept and whose style is a vendor.
 
 Their authors and licences are in data/labelled/ beside this file. Views of them are left to `images` and `augment`.
-Taught in: joint_incremental, "What the levels are good for".
+Taught in: levels, "A fair comparison".
 """
 
 import json
