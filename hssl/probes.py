@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Integer, Real
 from scipy.linalg import cho_factor, cho_solve
+from sklearn.base import ClassifierMixin
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score, roc_auc_score
@@ -117,6 +118,53 @@ def accuracy(representation: Matrix, classes: Classes, *, labels: Count | None =
     chosen = np.sort(np.concatenate([of[:labels] for of in fitted]))
     model = LogisticRegression(max_iter=2000).fit(x[chosen], y[chosen])
     return float(model.score(x[scored], y[scored]))
+
+
+@checked
+def few_labels(
+    representation: Matrix,
+    classes: Classes,
+    labels: Count,
+    *,
+    seed: int,
+    draws: Count = 20,
+    probe: ClassifierMixin | None = None,
+    standardise: bool = True,
+) -> np.ndarray:
+    """Accuracy on held-out samples when few samples per class have a label: one value for each draw of these.
+
+    Of each class the first half of its samples may be drawn, without replacement, and the second half is scored. Which
+    samples get the labels often matters more than anything else; equal seeds draw the same ones.
+
+    Args:
+        representation: shape (n, dim), an array or a tensor.
+        classes: shape (n,), integers or bool.
+        labels: how many samples per class. seed: of the draws.
+        probe: a classifier of scikit-learn; None means logistic regression.
+        standardise: by all samples of the first half, which takes no labels.
+    Returns:
+        Shape (draws,), each between 0 and 1.
+    Raises:
+        ArgumentError: shapes or dtypes other than declared, or labels or draws < 1.
+        ValueError: as `accuracy`.
+    Taught in: levels, "A fair comparison".
+
+    >>> classes = torch.arange(60) // 20
+    >>> few_labels(torch.eye(3)[classes], classes, 2, seed=0, draws=3).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    x, y = _as_matrix("representation", representation, least=20), _as_matrix("classes", classes)[:, 0]
+    rows = [np.flatnonzero(y == k) for k in np.unique(y)]
+    fitted, scored = [of[: len(of) // 2] for of in rows], np.concatenate([of[len(of) // 2 :] for of in rows])
+    least = min(map(len, fitted))
+    if len(rows) < 2 or labels > least:
+        raise ValueError(f"labels: wanted 1 to {least} per class, of at least two classes; got {labels}, {len(rows)}")
+    x = _standardised(x, x[np.concatenate(fitted)]) if standardise else x
+    rng, model, scores = np.random.default_rng(seed), probe or LogisticRegression(max_iter=2000), []
+    for _ in range(draws):
+        chosen = np.concatenate([rng.choice(of, labels, replace=False) for of in fitted])
+        scores.append(model.fit(x[chosen], y[chosen]).score(x[scored], y[scored]))
+    return np.array(scores)
 
 
 def read_off(encoder: nn.Module, pairs: Pairs, *, method: Method = "kernel_ridge") -> dict[str, float]:
