@@ -44,7 +44,7 @@ def cost(step: Callable[[], object], model: nn.Module, inputs: Sequence[Tensor] 
         repeats: how many steps are timed, at least 1.
     Raises:
         ValueError: repeats < 1.
-    Taught in: joint_incremental, "The cost ledger".
+    Taught in: stacking_in_depth, "The cost profile".
 
     >>> model, x = nn.Linear(4, 3, bias=False), torch.ones(2, 4)
     >>> cost(lambda: model(x).sum().backward(), model, [x]).flops  # 2 · 2 · 4 · 3 forward, as many for the weights

@@ -1,7 +1,7 @@
 """Images of 4 × 4 patches whose bars depend on one scene, and tints that neighbours share: a shortcut.
 
 Which patches of an image are a pair, and of what level, is left to `patches` and `pairing`; `BarGrids` pairs those of
-one cell. Taught in: joint_incremental, "The phase diagram".
+one cell. Taught in: stacking_in_depth, "The phase diagram".
 """
 
 import math
