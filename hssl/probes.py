@@ -275,6 +275,36 @@ def auc_between(positive: Scores, negative: Real[Tensor, " m"] | Real[np.ndarray
 
 
 @checked
+def region_auc(similarity: Float[Tensor, "n w w"], fraction: Float[Tensor, "n w"]) -> float:
+    """How often two windows of one region of an image are more similar than two windows of its two regions.
+
+    The AUC inside each image, averaged over images. Windows on the border are left out, and images without pairs of
+    both kinds.
+
+    Args:
+        similarity: of every two windows of each image, shape (n, w, w).
+        fraction: how much of each window lies in the first region, shape (n, w): 1, 0, or between on the border.
+    Raises:
+        ArgumentError: shapes differ. ValueError: no image has pairs of both kinds.
+    Taught in: photograph_levels, "Two numbers for each level".
+
+    >>> fraction = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.5]])
+    >>> region_auc(-(fraction[:, :, None] - fraction[:, None]).abs(), fraction)
+    1.0
+    """
+    found = []
+    for of, inside in zip(similarity, fraction, strict=True):
+        pure = ((inside == 0) | (inside == 1)).nonzero()[:, 0]
+        i, j = pure[torch.triu_indices(len(pure), len(pure), 1)]
+        same = inside[i] == inside[j]
+        if same.any() and not same.all():
+            found.append(auc(of[i, j], same))
+    if not found:
+        raise ValueError("fraction: no image has two windows of one region and two of different ones")
+    return float(np.mean(found))
+
+
+@checked
 def bootstrap(
     measure: Callable[[Tensor], float], groups: Int[Tensor, " n"], generator: torch.Generator, *, draws: Count = 200
 ) -> Float[Tensor, " {draws}"]:

@@ -453,3 +453,17 @@ def test_bootstrap_draws_whole_groups():
         probes.bootstrap(len, groups, generator, draws=0)
     with pytest.raises(ArgumentError, match="groups: wanted"):
         probes.bootstrap(len, groups.float(), generator)
+
+
+def test_region_auc_compares_pairs_of_one_region_with_pairs_across_the_border():
+    generator = torch.Generator().manual_seed(0)
+    fraction = (torch.rand(200, 12, generator=generator) < 0.5).float()
+    similarity = torch.rand(200, 12, 12, generator=generator)
+    assert abs(probes.region_auc(similarity, fraction) - 0.5) < 0.02  # chance
+    same = (fraction[:, :, None] == fraction[:, None]).float()
+    assert probes.region_auc(same, fraction) == 1 and probes.region_auc(-same, fraction) == 0
+    fraction[:, 0] = 0.5  # a window on the border, whatever it is similar to, does not count
+    same[:, 0], same[:, :, 0] = 9.0, 9.0
+    assert probes.region_auc(same, fraction) == 1
+    with pytest.raises(ValueError, match="fraction: no image"):
+        probes.region_auc(same, torch.full_like(fraction, 0.5))
