@@ -71,7 +71,9 @@ def test_the_hierarchy_is_trained_again_and_shown(monkeypatch):
         def update(self, vectors):
             shown.append(vectors)
 
-    names = dict(torch=torch, widget=Widget(), what_to_show=lambda model: model, three_levels=torch.Generator.initial_seed)
+    names = dict(
+        torch=torch, widget=Widget(), what_to_show=lambda model: model, three_levels=torch.Generator.initial_seed
+    )
     names |= dict(SCHEDULES={"detached": {"schedule": "detached"}}, own="icons")
     names |= dict(train=lambda model, x, g, steps, **how: trained.append((model, x, steps, how)) or "model")
     _, retrain = run_live("joint_incremental", names, monkeypatch)
