@@ -107,7 +107,7 @@ def test_a_latent_is_swept_by_mouse_and_keyboard(browser, host):
 SLID = {  # page: what its text says of the slider's two ends
     "start_here": ("0 %", "100 %"),  # of the training
     "causal_scenes": ("−1.00", "1.00"),
-    "joint_incremental": ("0.00", "1.00"),  # incremental, joint
+    "stacking_in_depth": ("0.00", "1.00"),  # detached, joint
 }
 
 

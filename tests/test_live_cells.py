@@ -1,6 +1,5 @@
 """Cells that only do something for a person with a kernel: run once, so that they do not rot unseen."""
 
-from functools import partial
 from pathlib import Path
 
 import jupytext
@@ -79,21 +78,3 @@ def test_the_hierarchy_is_trained_again_and_shown(monkeypatch):
     _, retrain = run_live("joint_incremental", names, monkeypatch)
     retrain(schedule="detached", steps=7, seed=3)
     assert trained == [(3, "icons", 7, {"schedule": "detached"})] and shown == ["model"]
-
-
-def test_any_share_of_the_gradient_is_trained_and_shown(monkeypatch, capsys):
-    import matplotlib.pyplot as plt
-    import numpy as np
-
-    from hssl.training.schedules import Phase, joint, phases
-
-    trained = []
-    monkeypatch.setattr(plt, "show", lambda: None)
-    names = dict(joint=joint, partial=partial, plt=plt, ceiling=0.9, lit=lambda model, tint: np.zeros((4, 4, 3)))
-    names |= dict(on_mosaics=lambda *setting, steps: trained.append((*setting, steps)) or (0.5, None))
-    _, retrain = run_live("joint_incremental", names, monkeypatch)
-    retrain(gradient_scale=0.25, tint=0.4, steps=20, seed=1)
-    ((seed, tint, schedule, steps),) = trained
-    assert (seed, tint, steps) == (1, 0.4, 20) and phases(schedule, 2) == [Phase(0, 1, 0.25)]
-    assert "0.50, ceiling 0.90" in capsys.readouterr().out
-    plt.close("all")
