@@ -7,13 +7,12 @@ Estimators are scikit-learn's; here stands only how they are set up. Whether a s
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Integer, Real
 from scipy.linalg import cho_factor, cho_solve
-from sklearn.base import ClassifierMixin
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score, roc_auc_score
@@ -128,7 +127,7 @@ def few_labels(
     *,
     seed: int,
     draws: Count = 20,
-    probe: ClassifierMixin | None = None,
+    probe: Any = None,
     standardise: bool = True,
 ) -> np.ndarray:
     """Accuracy on held-out samples when few samples per class have a label: one value for each draw of these.
