@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from PIL import Image, ImageDraw
 
+from hssl.reading import read_image
 from hssl.widgets.mounting import as_numbers, decode, encode
 
 DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#a8dcff", "#0072b2", "#1c1c1c", "#d55e00", "#ffdfb0"])
@@ -19,22 +20,16 @@ OPACITY = 0.8  # of the map over the grey picture, here and in the style sheet
 
 
 def as_picture(name: str, image) -> Image.Image:
-    """An RGB picture from an array, shape (height, width, 3) or (height, width), uint8 or in [0, 1].
+    """An RGB picture of 8 bits from whatever `read_image` reads: a path, a PIL image, an array, a tensor.
 
     Raises:
-        ValueError: another shape, type or range.
+        ValueError: another shape, type or range; or a file that cannot be read.
 
     >>> as_picture("photo", np.zeros((4, 6))).size
     (6, 4)
     """
-    image = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
-    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or 0 in image.shape:
-        raise ValueError(f"{name}: wanted shape (height, width, 3) or (height, width), got {image.shape}")
-    if np.issubdtype(image.dtype, np.floating) and ((image >= 0) & (image <= 1)).all():
-        image = np.uint8(np.round(image * 255))
-    if image.dtype != np.uint8:
-        raise ValueError(f"{name}: wanted uint8, or floating-point numbers in [0, 1], got {image.dtype}")
-    return Image.fromarray(image).convert("RGB")
+    image = read_image(image, name=name).permute(1, 2, 0).numpy()
+    return Image.fromarray(np.uint8(np.round(image * 255)))
 
 
 def as_grid(name: str, vectors) -> dict:
