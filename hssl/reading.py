@@ -80,9 +80,7 @@ def read_folder(
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in kinds and path.is_file())
     files = [path for path in files if not path.name.startswith(".")]
     if len(files) < least:
-        raise ValueError(
-            f"{folder}: wanted at least {least} images, got {len(files)}; known are *.jpg, *.png, *.webp, …"
-        )
+        raise ValueError(f"{folder}: wanted at least {least} images, got {len(files)} (.jpg, .png, .webp, …)")
     return {path.name: read_image(path, size=size) for path in progress(files)}
 
 
@@ -150,8 +148,8 @@ def _smaller(image: Tensor, size: int | None) -> Tensor:
     if size is None or longest <= size:
         return image
     sides = [max(1, round(side * size / longest)) for side in image.shape[1:]]
-    how = dict(size=sides, mode="bilinear", antialias=True)
-    return torch.nn.functional.interpolate(image[None], **how)[0].clamp(0, 1)
+    small = torch.nn.functional.interpolate(image[None], sides, mode="bilinear", antialias=True)
+    return small[0].clamp(0, 1)
 
 
 def _reason(error: Exception) -> str:
