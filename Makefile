@@ -77,10 +77,11 @@ $(SITE)/.built: $(ENVIRONMENT) $(PAGES)
 	$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf $(SITE) _build/.doctrees; exit 1; }
 	@touch $@
 
+# A file, or a notebook, on each core.
 $(PASSED): $(SITE)/.built $(CODE) $(if $(FORCE),force)
 	$(LINT)
 	$(BIN)/python tools/browser.py --install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n logical --dist loadfile
 	@mkdir -p $(@D)
 	@touch $@
 

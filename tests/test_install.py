@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
 FLOORS = (
     ("checks",),
+    ("reading",),
     ("pairs",),
     ("patches",),
     ("worlds",),
