@@ -99,6 +99,8 @@ def _opened(path: Path, size: int | None) -> Image.Image:
 
 def _of_picture(image: Image.Image, size: int | None) -> Tensor:
     """Shape (3 or 4, h, w), upright."""
+    if 0 in image.size:
+        raise ValueError(f"wanted an image, got no pixels: size {image.size}")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         return _of_array(np.asarray(image).astype(np.uint16))
@@ -120,8 +122,12 @@ def _of_picture(image: Image.Image, size: int | None) -> Tensor:
 
 def _of_array(values: Any) -> Tensor:
     """Shape (3 or 4, h, w)."""
-    first = isinstance(values, Tensor)
-    values = values.detach().cpu().numpy() if first else np.asarray(values)
+    if first := isinstance(values, Tensor):
+        if values.is_meta or values.layout != torch.strided:
+            raise ValueError(f"wanted a dense tensor with values, got {values.layout} on {values.device}")
+        values = values.detach().cpu()
+        values = (values.float() if values.is_floating_point() else values).numpy()
+    values = np.asarray(values)
     if values.ndim == 2:
         values = values[None]
     elif values.ndim == 3 and ((channels_first := len(values) in range(1, 5)) or values.shape[2] in range(1, 5)):
@@ -132,6 +138,7 @@ def _of_array(values: Any) -> Tensor:
     if 0 in values.shape:
         raise ValueError(f"wanted an image, got no pixels: shape {values.shape}")
     if np.issubdtype(values.dtype, np.floating):
+        values = values.astype(np.float32)
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):
             raise ValueError(f"wanted floating-point numbers in [0, 1], got {low:.4g} to {high:.4g}")

@@ -78,6 +78,12 @@ def test_a_rotated_photograph_stands_upright(tmp_path):
     assert read.shape == (3, 32, 16) and read[:, :8].mean() < 0.05 and read[:, 24:].mean() > 0.95
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.bool])
+def test_every_dtype_gives_float32(dtype):
+    read = read_image(torch.ones(3, 4, 5, dtype=dtype, requires_grad=dtype == torch.float32))
+    assert read.dtype == torch.float32 and read.min() == 1 and not read.requires_grad
+
+
 def test_shapes_of_arrays_and_tensors():
     for shape in ((5, 6), (5, 6, 1), (5, 6, 3), (5, 6, 4), (1, 5, 6), (3, 5, 6), (4, 5, 6), (2, 5, 6)):
         assert read_image(np.ones(shape)).shape == (3, 5, 6)
@@ -117,6 +123,10 @@ def test_a_large_photograph_is_read_small(tmp_path):
         ("nowhere.png", "nowhere.png: there is no such file"),
         ([["a"]], "image: wanted bool"),
         (None, "image: wanted shape"),
+        (Image.new("RGB", (0, 3)), "image: wanted an image, got no pixels"),
+        (torch.ones(3, 4, 4, device="meta"), "image: wanted a dense tensor with values, got .* on meta"),
+        (torch.ones(4, 4).to_sparse(), "image: wanted a dense tensor"),
+        (torch.ones(4, 4, dtype=torch.complex64), "image: wanted bool"),
         (Image.new("LAB", (2, 2)), "image: .*mode LAB"),
         (Image.fromarray(np.full((2, 2), 7.0, np.float32)), "image: wanted floating-point"),
     ],
