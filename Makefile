@@ -8,7 +8,7 @@
 #   make lint                 ruff and pyright over the code, ruff over the notebooks
 #   make format               ruff's form for the code and for the notebooks and their twins
 #   make run CHAPTER=name     execute one notebook and store it with its numbers (no CHAPTER: all)
-#   make full                 all notebooks with the full budget, outside book/: only their numbers are kept
+#   make full                 all notebooks with the full budget, outside book/: only their numbers are kept; goes on where it was
 #   make address URL=https://github.com/you/book   write the repository's address wherever it is named, once it has one
 #   make constraints          write down the versions that are installed now
 #   make clean                remove what was built; the environment stays (distclean removes it too)

@@ -160,6 +160,19 @@ def test_a_claim_fails_the_tests_and_warns_a_person_each_time(monkeypatch):
     assert heard[0].filename == __file__
 
 
+def test_a_full_recording_says_at_its_end_which_claims_fail(monkeypatch):
+    monkeypatch.setenv("HSSL_RESULTS", "record")
+    monkeypatch.setenv("HSSL_BUDGET", "full")
+    for value in (0.95, 0.4, 0.5):
+        results.claim(value > 0.9, f"content is found, {value}")
+    with pytest.raises(AssertionError, match=r"demo: .* says: content is found, 0\.4; content is found, 0\.5$"):
+        results.finish("demo")
+    results.finish("demo")  # said once
+    monkeypatch.setenv("HSSL_RESULTS", "verify")
+    with pytest.raises(AssertionError, match=r"^content is found$"):
+        results.claim(False, "content is found")
+
+
 def test_a_person_sees_fresh_beside_recorded(monkeypatch):
     record([0.5, 0.5], published=0.7)
     monkeypatch.setenv("HSSL_RESULTS", "show")

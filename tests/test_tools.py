@@ -74,6 +74,20 @@ def test_the_full_budget_leaves_the_book_alone(house):
     assert not (house / "book" / "demo.ipynb").exists()
     assert (house / "_build/full/demo.ipynb").exists()
     assert (house / "book/results/full/demo.json").exists()
+    assert run.went_through("demo")
+    twin = house / "text" / "demo.md"
+    twin.write_text(twin.read_text() + "\nMore prose.\n")
+    assert run.went_through("demo")
+    twin.write_text(twin.read_text().replace("0.5, tol", "0.6, tol"))
+    assert not run.went_through("demo")
+
+
+def test_a_full_run_that_fails_leaves_what_it_had_recorded(house, capsys):
+    write(house, RECORD, "results.claim(False, 'content is found')", "results.finish('demo')")
+    assert not run.attempt("demo", "full")
+    assert "content is found" in capsys.readouterr().out
+    assert json.loads((house / "_build/full/demo.json").read_text())[0]["value"] == 0.5
+    assert not (house / "book/results/full").exists()
 
 
 def test_a_notebook_edited_after_its_twin_is_not_overwritten(house):

@@ -3,7 +3,9 @@
     python tools/run.py              every notebook
     python tools/run.py content_style    one chapter, and the pages that show its numbers
 
-With HSSL_BUDGET=full only numbers and run times are kept; the executed notebook goes to _build/full/.
+With HSSL_BUDGET=full only numbers and run times are kept; the executed notebook goes to _build/full/. A long run that
+fails leaves there what it had recorded, and the next chapter's turn comes. Without a name, chapters that have gone
+through with the code that they have now are not run again.
 """
 
 import base64
@@ -20,6 +22,7 @@ import nbformat
 from joblib import cpu_count
 from jupytext.config import load_jupytext_config
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,14 +39,42 @@ def main(names: list[str]) -> None:
     chapters = [path.stem for path in sorted(TEXT.glob("*.md")) if path.stem not in SUMMARIES]
     if unknown := set(names) - {*chapters, *SUMMARIES}:
         sys.exit(f"no such chapter: {', '.join(unknown)}; there are {', '.join((*chapters, *SUMMARIES))}")
-    for name in names or chapters:
-        run(name, budget)
+    if budget == "full" and not names:
+        names = [name for name in chapters if not went_through(name)]
+        print(f"to do: {', '.join(names) or 'nothing'} (the other {len(chapters) - len(names)} have gone through)")
+    elif not names:
+        names = chapters
+    failed = [name for name in names if not attempt(name, budget)]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; what they had recorded lies in {ROOT / '_build' / 'full'}")
     if budget == "full":
         print("Now `make run`, so that the pages show these numbers.")
         return
     for name in SUMMARIES:
         run(name, budget)
     write_readme_times(results)
+
+
+def went_through(name: str) -> bool:
+    """Whether a full run has stored numbers with the code that the chapter has now."""
+    stored, numbers = ROOT / "_build" / "full" / f"{name}.ipynb", RESULTS / "full" / f"{name}.json"
+    if not (stored.exists() and numbers.exists()):
+        return False
+    notebooks = jupytext.read(TEXT / f"{name}.md"), nbformat.read(stored, 4)
+    now, then = ([cell.source.strip() for cell in of.cells if cell.cell_type == "code"] for of in notebooks)
+    return now == then
+
+
+def attempt(name: str, budget: str) -> bool:
+    """Whether a notebook went through. A failure ends a quick recording; a full one says why and goes on."""
+    try:
+        run(name, budget)
+    except CellExecutionError as error:
+        if budget != "full":
+            raise
+        print(error)
+        return False
+    return True
 
 
 def run(name: str, budget: str) -> None:
@@ -54,7 +85,12 @@ def run(name: str, budget: str) -> None:
         shutil.copytree(RESULTS, staged)
         numbers = staged / budget / f"{name}.json"
         numbers.unlink(missing_ok=True)  # so that no number outlives the code that made it
-        execute(notebook, name, budget, staged)
+        try:
+            execute(notebook, name, budget, staged)
+        except CellExecutionError:
+            if budget == "full" and numbers.exists():  # hours are not thrown away
+                replace(ROOT / "_build" / "full" / numbers.name, numbers.read_text())
+            raise
         tidy(notebook, name)
         if numbers.exists():
             replace(RESULTS / budget / numbers.name, numbers.read_text())
