@@ -98,6 +98,8 @@ def gathered(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     Extras of a batch that are tensors with a row a pair are gathered, too.
 
+    Taught in: full_size, "One batch in several processes".
+
     >>> gathered(lambda h, other: (h - other).sum())(torch.ones(3), torch.zeros(3))
     tensor(3.)
     """
