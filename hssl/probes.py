@@ -1,7 +1,7 @@
 """What can be decoded from a representation: R² of a factor, accuracy of a class, AUC of a score.
 
 Estimators are scikit-learn's; here stands only how they are set up. Whether a score is a probability is left to
-`calibration`.
+`calibration`. Who uses an estimator imports it: to load scikit-learn takes nearly as long as to load PyTorch.
 """
 
 from collections import defaultdict
@@ -10,15 +10,9 @@ from itertools import islice
 from typing import Any, Literal, get_args
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float, Int, Integer, Real
-from scipy.linalg import cho_factor, cho_solve
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import r2_score, roc_auc_score
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.model_selection import KFold
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -65,6 +59,9 @@ def r2(representation: Matrix, factor: Factor, method: Method = "kernel_ridge") 
     >>> round(r2(x, x[:, 0] ** 2), 1), r2(x, x[:, 0] ** 2, "linear") < 0.1
     (1.0, True)
     """
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import r2_score
+
     x, y = _as_matrix("representation", representation, least=20), _as_matrix("factor", factor)
     if method == "kernel_ridge" and len(x) > LIMIT:
         raise ValueError(
@@ -115,7 +112,7 @@ def accuracy(representation: Matrix, classes: Classes, *, labels: Count | None =
     scored = np.concatenate([of[len(of) // 2 :] for of in rows])
     x = _standardised(x, x[np.concatenate(fitted)])
     chosen = np.sort(np.concatenate([of[:labels] for of in fitted]))
-    model = LogisticRegression(max_iter=2000).fit(x[chosen], y[chosen])
+    model = _logistic_regression().fit(x[chosen], y[chosen])
     return float(model.score(x[scored], y[scored]))
 
 
@@ -159,7 +156,7 @@ def few_labels(
     if len(rows) < 2 or labels > least:
         raise ValueError(f"labels: wanted 1 to {least} per class, of at least two classes; got {labels}, {len(rows)}")
     x = _standardised(x, x[np.concatenate(fitted)]) if standardise else x
-    rng, model, scores = np.random.default_rng(seed), probe or LogisticRegression(max_iter=2000), []
+    rng, model, scores = np.random.default_rng(seed), probe or _logistic_regression(), []
     for _ in range(draws):
         chosen = np.concatenate([rng.choice(of, labels, replace=False) for of in fitted])
         scores.append(model.fit(x[chosen], y[chosen]).score(x[scored], y[scored]))
@@ -251,6 +248,8 @@ def auc(scores: Scores, labels: Labels) -> float:
     >>> auc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
     0.75
     """
+    from sklearn.metrics import roc_auc_score
+
     values, positive = scores_and_labels("scores", scores, labels)
     if positive.all() or not positive.any():
         raise ValueError("labels: wanted both 0 and 1 among them")
@@ -384,12 +383,20 @@ def scores_and_labels(name: str, scores: Scores, labels: Labels) -> tuple[np.nda
     return x, y == 1
 
 
-def _choose_kernel_ridge(x: np.ndarray, y: np.ndarray) -> KernelRidge:
+def _logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=2000)
+
+
+def _choose_kernel_ridge(x: np.ndarray, y: np.ndarray):
     """Width and penalty as scikit-learn's GridSearchCV chooses them with 3 folds, of the first samples.
 
     What is best for few samples may be too narrow for many. So the best penalty of every width competes once more on
     a fold of all samples, where there are more.
     """
+    from sklearn.kernel_ridge import KernelRidge
+
     scores = _search(x[:SEARCHED], y[:SEARCHED], dict.fromkeys(GAMMAS, ALPHAS), folds=3)
     if len(x) > SEARCHED:
         finalists = {gamma: [max(ALPHAS, key=lambda alpha: scores[gamma, alpha])] for gamma in GAMMAS}
@@ -400,6 +407,10 @@ def _choose_kernel_ridge(x: np.ndarray, y: np.ndarray) -> KernelRidge:
 
 def _search(x: np.ndarray, y: np.ndarray, grid: Mapping[float, Sequence[float]], folds: int) -> dict:
     """Summed R² of every (gamma, alpha), on the first folds of three; one distance matrix serves all settings."""
+    from sklearn.metrics import r2_score
+    from sklearn.metrics.pairwise import euclidean_distances
+    from sklearn.model_selection import KFold
+
     scores = defaultdict(float)
     for fitted, scored in islice(KFold(3).split(x), folds):
         distances = euclidean_distances(x, x[fitted], squared=True)
@@ -407,12 +418,15 @@ def _search(x: np.ndarray, y: np.ndarray, grid: Mapping[float, Sequence[float]],
             kernel = np.exp(-gamma * distances)
             kernel[kernel < 1e-30] = 0  # too small to matter, and arithmetic near the smallest numbers is slow
             for alpha in alphas:
-                weights = cho_solve(cho_factor(kernel[fitted] + alpha * np.eye(len(fitted))), y[fitted])
+                factor = scipy.linalg.cho_factor(kernel[fitted] + alpha * np.eye(len(fitted)))
+                weights = scipy.linalg.cho_solve(factor, y[fitted])
                 scores[gamma, alpha] += float(r2_score(y[scored], kernel[scored] @ weights))
     return scores
 
 
 def _standardised(x: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    from sklearn.preprocessing import StandardScaler
+
     return np.asarray(StandardScaler().fit(fitted).transform(x))
 
 
