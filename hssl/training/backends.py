@@ -9,7 +9,7 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from joblib import cpu_count
@@ -69,7 +69,7 @@ def _on_dask(address: str, task: Callable, items: list) -> Iterator[tuple[int, A
             if future.status == "error":
                 raise _error(result[1], items[index[future.key]])
             if future.status != "finished":
-                raise ConnectionError(f"{BACKEND}: the scheduler at {client.scheduler.address} was lost")
+                raise ConnectionError(f"{BACKEND}: the scheduler at {address or 'this machine'} was lost")
             future.release()  # what has arrived here is not computed anew if its process dies
             yield index[future.key], result
     except BaseException:
@@ -89,7 +89,7 @@ def _dask(address: str):
 
     if not address:
         # without a limit on memory, as for other processes; each is started anew if it dies
-        one_a_core = {"n_workers": cpu_count(), "threads_per_worker": 1, "memory_limit": 0}
+        one_a_core: dict = {"n_workers": cpu_count(), "threads_per_worker": 1, "memory_limit": 0}
         return Client(LocalCluster(**one_a_core, dashboard_address="127.0.0.1:0"), set_as_default=False)
     try:
         client = Client(address, timeout=SECONDS, set_as_default=False)
@@ -100,7 +100,8 @@ def _dask(address: str):
     except TimeoutError as error:
         client.close()
         raise ArgumentError(f"{ADDRESS}: {address} has no worker yet; start some: {_START['dask']}") from error
-    if (most := max(client.nthreads().values())) > 1:
+    threads: Any = client.nthreads()
+    if (most := max(threads.values())) > 1:
         client.close()
         # runs seed the generator of their process, which threads share
         raise ArgumentError(f"{ADDRESS}: wanted workers of one thread each, got one of {most}; {_START['dask']}")
@@ -108,7 +109,7 @@ def _dask(address: str):
 
 
 def _on_ray(address: str, task: Callable, items: list) -> Iterator[tuple[int, Any]]:
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     if not ray.is_initialized():
         if address:

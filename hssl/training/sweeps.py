@@ -5,9 +5,8 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from joblib import Parallel, cpu_count, delayed
 
@@ -15,11 +14,14 @@ from hssl.checks import ArgumentError
 from hssl.training.backends import cluster
 from hssl.training.loop import named, progress
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Whether this is a run of a sweep, whose own sweeps stay where it is.
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
-def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int | None = None, **grid) -> pd.DataFrame:
+def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int | None = None, **grid) -> "pd.DataFrame":
     """Run the product of settings, each in a process with one core of its own, with a progress bar.
 
     Seeds are independent and small networks gain little from a second core, so this is the way to use both. An
@@ -45,6 +47,8 @@ def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int |
     0  double     0      0
     1  double     1      2
     """
+    import pandas as pd  # here, so that the processes need not load it
+
     options = {name: _options(values) for name, values in grid.items()}
     if empty := [name for name, values in options.items() if not values]:
         raise ArgumentError(f"{empty[0]}: wanted at least one value, got none")

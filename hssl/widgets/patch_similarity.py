@@ -6,9 +6,9 @@ What is computed stands in `grids`; the page does the same.
 from collections.abc import Collection, Mapping
 
 import numpy as np
+import scipy
 import traitlets
 from PIL import Image
-from scipy.special import expit
 
 from hssl.checks import Count, checked
 from hssl.encoders import ConvNet
@@ -151,7 +151,7 @@ class PatchSimilarity(Widget):
         if logits is None:
             return found
         slope, offset = logits[self.data["levels"].index(level)]
-        return expit(slope * found + offset)
+        return scipy.special.expit(slope * found + offset)
 
     @traitlets.validate("selection")
     def _check_selection(self, proposal):
