@@ -69,7 +69,7 @@ def _on_dask(address: str, task: Callable, items: list) -> Iterator[tuple[int, A
             if future.status == "error":
                 raise _error(result[1], items[index[future.key]])
             if future.status != "finished":
-                raise ConnectionError(f"{BACKEND}: the scheduler at {address or 'this machine'} was lost")
+                raise ConnectionError(f"{BACKEND}: the scheduler was lost ({address or 'a local one'})")
             future.release()  # what has arrived here is not computed anew if its process dies
             yield index[future.key], result
     except BaseException:
@@ -100,8 +100,7 @@ def _dask(address: str):
     except TimeoutError as error:
         client.close()
         raise ArgumentError(f"{ADDRESS}: {address} has no worker yet; start some: {_START['dask']}") from error
-    threads: Any = client.nthreads()
-    if (most := max(threads.values())) > 1:
+    if (most := max(cast(dict, client.nthreads()).values())) > 1:
         client.close()
         # runs seed the generator of their process, which threads share
         raise ArgumentError(f"{ADDRESS}: wanted workers of one thread each, got one of {most}; {_START['dask']}")
@@ -113,9 +112,12 @@ def _on_ray(address: str, task: Callable, items: list) -> Iterator[tuple[int, An
 
     if not ray.is_initialized():
         if address:
-            address = address.removeprefix("tcp://")
             _answers(address)
-        settings = {"address": address} if address else {"num_cpus": cpu_count(), "include_dashboard": False}
+        settings = (
+            {"address": address.removeprefix("tcp://")}
+            if address
+            else {"num_cpus": cpu_count(), "include_dashboard": False}
+        )
         ray.init(**settings, log_to_driver=False, logging_level="warning")
     remote = ray.remote(num_cpus=1, max_retries=3)(task)
     index = {remote.remote(item): number for number, item in enumerate(items)}

@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -85,7 +87,11 @@ def side_by_side(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped while")  # one that grew too large was replaced: no harm
         found = dict(progress(done, label, total=len(settings)))
-    return [found[number] for number in range(len(settings))]
+    seconds, results = zip(*(found[number] for number in range(len(settings))), strict=True)
+    if (kept := os.environ.get("HSSL_RUN_SECONDS")) and not _inside.get():
+        with open(kept, "a") as file:
+            file.writelines(f"{taken:.3g}\n" for taken in seconds)
+    return list(results)
 
 
 def _options(values: Any) -> list[tuple[Any, Any]]:
@@ -97,14 +103,15 @@ def _options(values: Any) -> list[tuple[Any, Any]]:
 
 
 def _alone(function: Callable[..., Any], setting: dict):
-    """In one thread, with numbers too small to matter taken for 0; the caller's settings come back."""
-    inside = _inside.set(True)
+    """Seconds and result, in one thread, numbers too small to matter taken for 0; the caller's settings come back."""
+    start, inside = time.perf_counter(), _inside.set(True)
     threads, flushed = torch.get_num_threads(), (torch.tensor(1e-310, dtype=torch.float64) * 1).item() == 0
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
         with named(f"This was in the run with {setting}."):
-            return function(**setting)
+            result = function(**setting)
+        return time.perf_counter() - start, result
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
