@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from hssl.checks import ArgumentError, checked
 from hssl.encoders import embed
 from hssl.pairs import Pairs, World
+from hssl.training.processes import count, rank
 
 
 class Batch(NamedTuple):
@@ -54,6 +55,18 @@ def stream(batches: Source, size: int, generator: torch.Generator | None, device
     return lambda: _as_batch(batches(), device)
 
 
+def start_at(batches: Source, step: int) -> None:
+    """Have a DataLoader give the batch after so many steps first; what draws with a generator needs nothing.
+
+    Raises:
+        ArgumentError: a DataLoader that cannot, as its batches are not numbered.
+    """
+    if isinstance(batches, DataLoader):
+        if not isinstance(batches.batch_sampler, NumberedBatches):
+            raise ArgumentError("batches: with a checkpoint, wanted a DataLoader with batch_sampler=NumberedBatches(…)")
+        batches.batch_sampler.first = step
+
+
 def _as_batch(given: Any, device: torch.device) -> Batch:
     """A `Batch` on the device, of Pairs, of a `Batch`, or of members; errors are those of `stream`."""
     if isinstance(given, Pairs):
@@ -78,6 +91,52 @@ def _endless(loader: DataLoader) -> Iterator[Any]:
             yield batch
         if empty:
             raise ArgumentError("batches: the DataLoader gave no batch")
+
+
+@dataclass
+class NumberedBatches(Sampler[list[tuple[int, int]]]):
+    """Which items each step of a training is made of, for a DataLoader: the same however often it was stopped.
+
+    Items come in an order that is new in every epoch. Each is given as (epoch, item), so that a data set can make its
+    random numbers depend on both, and on nothing else. Several processes (`processes`) get a part of a batch each.
+
+    Args:
+        items: how many there are. size: rows a batch, over all processes; what is left over at an epoch's end is not
+            used. steps: how many batches. seed: of the order. first: number of the step to begin with, from 0.
+    Raises:
+        ArgumentError: size is more than there are items, or no multiple of the number of processes.
+
+    >>> batches = list(NumberedBatches(items=5, size=2, steps=3, seed=0))
+    >>> [len(batch) for batch in batches], [epoch for epoch, _ in batches[2]]
+    ([2, 2, 2], [1, 1])
+    >>> list(NumberedBatches(items=5, size=2, steps=3, seed=0, first=1)) == batches[1:]
+    True
+    """
+
+    items: int
+    size: int
+    steps: int
+    seed: int
+    first: int = 0
+
+    def __post_init__(self):
+        if not 0 < self.size <= self.items:
+            raise ArgumentError(f"size: wanted 1 to {self.items}, the number of items, got {self.size}")
+        if self.size % count():
+            raise ArgumentError(f"size: wanted a multiple of {count()}, the number of processes, got {self.size}")
+
+    def __len__(self) -> int:
+        return self.steps - self.first
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        each, own, order = self.items // self.size, self.size // count(), (-1, torch.empty(0))
+        for step in range(self.first, self.steps):
+            epoch, number = divmod(step, each)
+            if order[0] != epoch:
+                generator = torch.Generator().manual_seed(hash((self.seed, epoch)) % 2**63)
+                order = epoch, torch.randperm(self.items, generator=generator)
+            begin = number * self.size + rank() * own
+            yield [(epoch, item) for item in order[1][begin : begin + own].tolist()]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Which levels learn when is left to `schedules`, what a level is to `encoders`.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -36,6 +37,7 @@ def fit_levels(
     precompute: bool = False,
     watch: Callable[[nn.Module], object] | None = None,
     every: Count = 100,
+    checkpoint: str | Path | None = None,
     label: str | None = None,
 ) -> History:
     """Train levels in place, by a loss each. Leaves them in evaluation mode.
@@ -47,6 +49,7 @@ def fit_levels(
         schedule: which levels learn when: a name of `SCHEDULES`, or a function from the number of levels to phases.
         weights: of the losses, w_k ≥ 0; None means 1 for each.
         precompute: compute what lies frozen once instead of in every step; needs `Minibatches` without augment.
+        checkpoint: as in `fit`; a file for each phase, with its number at the end of the name.
     Returns:
         The history: the loss in every step, each level's part of it, and (step, what `watch` gave).
     Raises:
@@ -76,15 +79,16 @@ def fit_levels(
     store = _precomputable(plan, batches) if precompute else None
     history = History()
     shared = {"batch": batch, "learning_rate": learning_rate, "generator": generator, "every": every, "label": label}
+    shared |= {"history": history}
     for number, phase in enumerate(plan):
         stack.eval()
         start = phase.lowest if store else 0  # what lies below it is computed once
         kept = store.precomputed(Levels(list(stack.levels[:start]))) if store and start else batches
         total = partial(_total, losses=losses, weights=weights, phase=phase, history=history)
         seen = evaluating(stack)(lambda _: watch(stack)) if watch else None
-        fit(
-            _Learning(stack, phase, start), kept, loss=total, steps=steps[number], watch=seen, history=history, **shared
-        )
+        file = None if checkpoint is None else f"{checkpoint}.{number + 1}"
+        learning = _Learning(stack, phase, start)
+        fit(learning, kept, loss=total, steps=steps[number], watch=seen, checkpoint=file, **shared)
     return history
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -16,7 +17,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tqdm.auto import tqdm
 
 from hssl.checks import WORDS, Count, checked
-from hssl.training.batches import Source, stream
+from hssl.training.batches import Source, start_at, stream
+from hssl.training.checkpoints import Checkpoint
+from hssl.training.processes import rank
 
 LearningRate = Annotated[float, Is[lambda value: 0 < value <= 1]]
 WORDS[LearningRate] = "a number above 0 and at most 1"
@@ -51,6 +54,7 @@ def fit(
     watch: Callable[[nn.Module], object] | None = None,
     every: Count = 100,
     history: History | None = None,
+    checkpoint: str | Path | None = None,
     label: str | None = None,
 ) -> History:
     """Train in place: Adam, 2 % of warm-up, then the cosine down to zero. Leaves the encoder in evaluation mode.
@@ -60,16 +64,19 @@ def fit(
         batches: a world or `Pairs`; a callable that gives the next pairs; or a DataLoader. See `batches.stream`.
         loss: of the embeddings of the firsts and of the seconds, shape (batch, dim) each; gives a scalar.
         steps: how long. batch: pairs a step, where a world gives them. learning_rate: its peak, in (0, 1].
-        generator: draws the pairs of a world.
+        generator: draws the pairs of a world. With a checkpoint: the one that all random numbers come from.
         pairing: a rule that decides which members are a pair: called with the embeddings of all members, shape
             (m, dim), without gradient, and their observations, shape (m, …), it gives masks, say
             `pairing.Masks`; the loss is then called with the embeddings and these.
         watch: called with the encoder, in evaluation mode, after every `every` steps; what it gives is kept.
         history: go on with this one. label: shows a progress bar under that name.
+        checkpoint: a file that keeps the state, about every 15 seconds and at the end. The same call after an
+            interruption goes on from there, to the same numbers; after the end it gives back what was found.
     Returns:
         The history: the loss in every step, and (step, what `watch` gave).
     Raises:
         ArgumentError: an argument out of range, or members of a batch that are no pairs; names it.
+        ValueError: the checkpoint is damaged, or of a training with other settings; names the file.
         FloatingPointError: the loss is no longer finite; names the step. What the encoder or the loss raise goes
             through, with a note that names the step.
     Taught in: content_style, "One run from beginning to end".
@@ -85,9 +92,15 @@ def fit(
     draw = stream(batches, batch, generator, device)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=learning_rate, fused=device.type in ("cpu", "cuda"))
     rates = OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)
+    kept, done = None, 0
+    if checkpoint is not None:
+        parts = {"encoder": encoder, "optimizer": optimizer, "rates": rates}
+        settings = {"steps": steps, "batch": batch, "learning_rate": learning_rate}
+        kept = Checkpoint(checkpoint, parts, generator, history, settings)
+        start_at(batches, done := kept.resume())
     encoder.train()
     try:
-        for step in progress(range(1, steps + 1), label):
+        for step in progress(range(done + 1, steps + 1), None if rank() else label, total=steps, done=done):
             with named(f"This was in step {step} of {steps} of the training."):
                 members, extras = draw()
                 x = torch.cat(members)
@@ -103,19 +116,26 @@ def fit(
             if watch and (step % every == 0 or step == steps):
                 history.watched.append((len(history.loss), watch(encoder.eval())))
                 encoder.train()
+            if kept:
+                kept.now_and_then(step)
+        if kept and done < steps:
+            kept.save(steps)
     finally:
         encoder.eval()
     return history
 
 
-def progress(items: Iterable, label: str | None, *, total: int | None = None) -> Iterable:
+def progress(items: Iterable, label: str | None, *, total: int | None = None, done: int = 0) -> Iterable:
     """`items`, with a progress bar under that label for a person; none without a label, or when HSSL_PROGRESS=0.
+
+    Args:
+        total: how many there are, with those that were `done` before.
 
     >>> list(progress(range(3), None))
     [0, 1, 2]
     """
     hidden = label is None or os.environ.get("HSSL_PROGRESS") == "0"
-    return tqdm(items, total=total, desc=label, leave=False, disable=hidden)
+    return tqdm(items, total=total, initial=done, desc=label, leave=False, disable=hidden)
 
 
 @contextmanager

@@ -1,0 +1,137 @@
+"""A training that was stopped goes on from a file, to the same numbers. What is trained is left to `loop`."""
+
+import hashlib
+import io
+import os
+import pickle
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hssl.checks import ArgumentError
+from hssl.training.processes import rank, wait, wrapped
+
+SAVED_EVERY = 15.0  #: seconds between two savings, or ten times as long as one takes
+_PLAIN = (str, bool, int, float, type(None), torch.Tensor)
+
+
+class Checkpoint:
+    """The state of a training in a file: all that the next step depends on.
+
+    The file is written beside and then moved, so that it is whole at any time. It begins with the digest of what
+    follows, so that a damaged one is noticed; and reading one never executes anything.
+
+    Args:
+        path: the file, in a folder that is there.
+        parts: by name, what has `state_dict` and `load_state_dict`: encoder, optimizer, learning rates.
+        generator: the one that all random numbers of the training come from.
+        history: the `History` of the training. settings: what a training that goes on must have in common with it.
+    Raises:
+        ArgumentError: no generator. ValueError: no such folder.
+
+    >>> from hssl.training.loop import History
+    >>> file, net = getfixture("tmp_path") / "run.pt", nn.Linear(2, 1)
+    >>> Checkpoint(file, {"net": net}, g, History(loss=[0.5]), {"steps": 9}).save(1)
+    >>> again = Checkpoint(file, {"net": nn.Linear(2, 1)}, g, History(), {"steps": 9})
+    >>> again.resume(), again.history.loss, torch.equal(again.parts["net"].weight, net.weight)
+    (1, [0.5], True)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        parts: Mapping[str, Any],
+        generator: torch.Generator | None,
+        history: Any,
+        settings: Mapping[str, Any],
+    ):
+        if generator is None:
+            raise ArgumentError("checkpoint: wanted the generator that all random numbers of the training come from")
+        self.path, self.generator, self.history = Path(path), generator, history
+        self.parts = {name: wrapped(part) if isinstance(part, nn.Module) else part for name, part in parts.items()}
+        shapes = {
+            name: [tuple(value.shape) for value in part.state_dict().values()]
+            for name, part in self.parts.items()
+            if isinstance(part, nn.Module)
+        }
+        self.settings = {**settings, "shapes": shapes}
+        self._due = time.monotonic() + SAVED_EVERY
+        if not self.path.parent.is_dir():
+            raise ValueError(f"checkpoint: wanted a folder that is there, got {self.path.parent}")
+
+    def resume(self) -> int:
+        """Take over the state in the file; gives the number of steps it has behind it, 0 where there is no file.
+
+        Raises:
+            ValueError: the file is damaged, or belongs to a training with other settings. Nothing is changed then.
+        """
+        wait()  # until the first process has written what it had to
+        if not self.path.exists():
+            return 0
+        state = _read(self.path)
+        for name, wanted in self.settings.items():
+            if state["settings"].get(name) != wanted:
+                came = state["settings"].get(name)
+                raise ValueError(
+                    f"{self.path}: belongs to another training, with {name} {came} and not {wanted}; delete it to "
+                    "begin anew"
+                )
+        for name, part in self.parts.items():
+            part.load_state_dict(state["parts"][name])
+        self.generator.set_state(state["generator"])
+        for name, value in state["history"].items():
+            setattr(self.history, name, value)
+        return state["step"]
+
+    def now_and_then(self, step: int) -> None:
+        """Save, if it is time to."""
+        if (start := time.monotonic()) >= self._due:
+            self.save(step)
+            done = time.monotonic()
+            self._due = done + max(SAVED_EVERY, 10 * (done - start))
+
+    def save(self, step: int) -> None:
+        """Write the file, in the first process; so many steps are behind it.
+
+        Raises:
+            ValueError: the history holds what a file cannot keep. OSError: no room, or no right to write.
+        """
+        if rank():
+            return
+        history = vars(self.history)
+        if not _keeps(history):
+            raise ValueError("checkpoint: wanted numbers, texts, tensors, and lists and dicts of them, from `watch`")
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        state = {"step": step, "settings": self.settings, "parts": parts, "history": history}
+        with io.BytesIO() as file:
+            torch.save(state | {"generator": self.generator.get_state()}, file)
+            content = file.getvalue()
+        beside = self.path.with_name(f"{self.path.name}.new")
+        try:
+            beside.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+            os.replace(beside, self.path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _read(path: Path) -> dict:
+    digest, _, content = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError(f"{path}: damaged, or no checkpoint; delete it to begin anew")
+    try:
+        with io.BytesIO(content) as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # whole, but not what `save` writes
+        raise ValueError(f"{path}: damaged, or no checkpoint ({error})") from error
+
+
+def _keeps(value: Any) -> bool:
+    """Whether a file can keep it, and give it back without executing anything."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str | int) and _keeps(of) for key, of in value.items())
+    return all(map(_keeps, value)) if isinstance(value, list | tuple) else isinstance(value, _PLAIN)
