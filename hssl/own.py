@@ -6,6 +6,7 @@ What a level is stands in `encoders`, how it is trained in `training`, the contr
 """
 
 import argparse
+import hashlib
 import html
 import os
 import re
@@ -72,7 +73,7 @@ def _check_sizes(images: Mapping[str, Tensor], levels: int, reduced: str = "") -
     least = 2 * _sides(levels)[-1]
     small = {name: f"{x.shape[2]} × {x.shape[1]}" for name, x in images.items() if min(x.shape[1:]) < least}
     for name, got in small.items():
-        others = f"; and {len(small) - 1} other images" if len(small) > 1 else ""
+        others = f"; {len(small) - 1} more are too small" if len(small) > 1 else ""
         raise ValueError(f"{name}: wanted {least} pixels or more on the shorter side{reduced}, got {got}{others}")
 
 
@@ -126,6 +127,7 @@ def learn(
     steps: Count = STEPS,
     schedule: str = "joint",
     seed: Whole = 0,
+    checkpoint: str | Path | None = None,
     label: str | None = None,
 ) -> Hierarchy:
     """Train a hierarchy on images: pairs are neighbouring windows of one level, those of other squares are negatives.
@@ -133,6 +135,8 @@ def learn(
     Args:
         images: shape (3, h, w) each, in [0, 1]. steps: for each phase of the schedule, of 32 squares each.
         schedule, label: as in `fit_levels`. seed: of the weights and of all draws.
+        checkpoint: where files are kept from which the same call goes on after an interruption, to the same numbers;
+            their names begin so, and hold a digest of images and settings. Delete them afterwards.
     Returns:
         The hierarchy, in evaluation mode; the same for the same arguments.
     Raises:
@@ -146,13 +150,21 @@ def learn(
     _check_sizes({f"images[{k}]": image for k, image in enumerate(images)}, levels)
     generator = torch.Generator().manual_seed(seed)
     model = hierarchy(levels, generator=generator)
-    square = model.size[0]
-    level_losses = [partial(_loss, model.grids, level, generator) for level in range(levels)]
-    draw = partial(_squares, images, 32, square, generator)
-    how: dict[str, Any] = {"steps": steps, "schedule": schedule, "learning_rate": 3e-3, "label": label}
-    how |= {"generator": generator}
-    fit_levels(model, draw, losses=level_losses, **how)
+    each = [partial(_loss, model.grids, level, generator) for level in range(levels)]
+    draw = partial(_squares, images, 32, model.size[0], generator)
+    if checkpoint is not None:
+        checkpoint = _kept(checkpoint, images, levels, steps, schedule, seed)
+    how: dict[str, Any] = {"generator": generator, "checkpoint": checkpoint, "label": label}
+    fit_levels(model, draw, losses=each, steps=steps, schedule=schedule, learning_rate=3e-3, **how)
     return model
+
+
+def _kept(checkpoint: str | Path, images: Sequence[Tensor], *settings) -> str:
+    """How the names of the files begin that a training on these images with these settings keeps."""
+    digest = hashlib.sha256(repr([hssl.__version__, settings, [x.shape for x in images]]).encode())
+    for image in images:
+        digest.update(image.contiguous().numpy().tobytes())
+    return f"{checkpoint}.{digest.hexdigest()[:12]}"
 
 
 def _loss(grids: Sequence[tuple[int, int]], level: int, generator: torch.Generator, h: Tensor) -> Tensor:
@@ -363,7 +375,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hssl.own: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("hssl.own: interrupted; the same command goes on from here", file=sys.stderr)
+        print("hssl.own: interrupted; the same command goes on from what is kept beside the output", file=sys.stderr)
         return 130
     return 0
 
@@ -390,15 +402,18 @@ def _count(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.show < 2:
+        raise ValueError(f"--show: wanted at least 2 images, got {options.show}")
     _check_output(options.output, (".html", ".htm"))
     if options.export:
         _check_output(options.export, EXPORTS)
     images = read(options.folder, size=options.size, levels=options.levels, progress=_bar("reading"))
-    kept = options.output.with_name(f"{options.output.name}.partial.pt")
-    if options.fresh:
-        kept.unlink(missing_ok=True)
     how = {name: getattr(options, name) for name in ("levels", "steps", "schedule", "seed")}
-    model = learn(list(images.values()), **how, label="training")
+    beside = options.output.with_name(f"{options.output.name}.partial")
+    kept = _kept(beside, list(images.values()), *how.values())
+    if options.fresh:
+        _forget(kept)
+    model = learn(list(images.values()), **how, checkpoint=beside, label="training")
     vectors = windows(model, images, progress=_bar("windows"))
     if options.export:
         export(vectors, options.export)
@@ -407,11 +422,19 @@ def _run(options: argparse.Namespace) -> None:
         print(f"The page has the first {len(shown)} of {len(images)} images; --show {len(images)} has all.")
     title = f"Windows of {Path(options.folder).resolve().name}"
     settings = ", ".join(f"{name} {value}" for name, value in how.items())
-    note = f"Trained on all {len(images)} images, reduced to {options.size} pixels; {settings}."
+    note = f"Trained on all {len(images)} images, at most {options.size} pixels long; {settings}."
     text = page({name: images[name] for name in shown}, {name: vectors[name] for name in shown}, title=title, note=note)
     _whole(options.output, lambda beside: beside.write_text(text, "utf-8"))
-    kept.unlink(missing_ok=True)
+    _forget(kept)
     print(f"{options.output}: {len(shown)} images, {len(text.encode()) / 1e6:.1f} MB. Open it in a browser.")
+
+
+def _forget(kept: str) -> None:
+    """Delete the files that a training has kept."""
+    start = Path(kept)
+    for path in start.parent.iterdir():
+        if path.name.startswith(f"{start.name}."):
+            path.unlink()
 
 
 def _bar(label: str) -> Callable[[Any], Any]:

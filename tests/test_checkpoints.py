@@ -16,7 +16,7 @@ from hssl.checks import ArgumentError
 from hssl.encoders import MLP, Levels
 from hssl.losses import info_nce
 from hssl.pairs import Pairs
-from hssl.training import Minibatches, NumberedBatches, checkpoints, fit, fit_levels
+from hssl.training import Minibatches, NumberedBatches, batches, checkpoints, fit, fit_levels
 from hssl.training.loop import History
 
 X = torch.randn(64, 4, generator=torch.Generator().manual_seed(3))
@@ -220,3 +220,16 @@ def test_numbered_batches():
     assert every != list(NumberedBatches(10, 3, 7, seed=2))
     with pytest.raises(ArgumentError, match="size: wanted 1 to 10, the number of items, got 11"):
         NumberedBatches(10, 11, 1, seed=0)
+
+
+def test_processes_share_a_batch_without_overlap(monkeypatch):
+    whole = list(NumberedBatches(10, 4, 5, seed=1))
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr(batches, "count", lambda: 2)
+        monkeypatch.setattr(batches, "rank", lambda rank=rank: rank)
+        parts.append(list(NumberedBatches(10, 4, 5, seed=1)))
+    assert all(len(part) == 2 for of in parts for part in of)
+    assert [one + other for one, other in zip(*parts, strict=True)] == whole
+    with pytest.raises(ArgumentError, match="size: wanted a multiple of 2, the number of processes, got 5"):
+        NumberedBatches(10, 5, 1, seed=0)

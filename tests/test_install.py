@@ -26,7 +26,7 @@ FLOORS = (
     ("pairing", "probes", "calibration"),
     ("training",),
     ("reporting", "widgets"),
-    ("own",),
+    ("own", "scale"),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 SIDEWAYS = {("calibration", "probes")}  # may only shrink

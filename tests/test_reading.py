@@ -34,7 +34,7 @@ def test_the_bytes_of_a_file_are_an_image_too(tmp_path):
     for source in (path.read_bytes(), memoryview(path.read_bytes())):
         assert torch.equal(read_image(source), read_image(path))
     with pytest.raises(ValueError, match="mine: this is no image, or it is damaged"):
-        read_image(path.read_bytes()[:20], name="mine")
+        read_image(b"no image", name="mine")
 
 
 @pytest.mark.parametrize("mode", ["HSV", "YCbCr"])

@@ -69,13 +69,17 @@ class Bank:
         sigma, truncated to [−1, 1]. Its partner is the scene of the same class, never itself, that comes nearest.
         """
         items = torch.randint(len(self.latents.labels), (n,), generator=generator)
+        return items, self.partners(items, redraw, sigma, generator)
+
+    def partners(self, items: Tensor, redraw: str, sigma: float, generator: torch.Generator) -> Tensor:
+        """Rows of the second members, for rows of first ones, as in `pairs`; shape (n,), int64."""
         if not redraw:
-            return items, items
+            return items
         latents, kept = self.latents.rows(items), untouched(redraw)
         touched = torch.tensor([name not in kept for name in LATENTS])
         drawn = truncated_normal(latents.values, generator, sigma)
         changed = latents._replace(values=torch.where(touched, drawn, latents.values))
-        return items, self.nearest(changed, but=items)
+        return self.nearest(changed, but=items)
 
 
 class NearestScenes:
