@@ -121,7 +121,7 @@ def _squares(images: Sequence[Tensor], n: int, side: int, generator: torch.Gener
 
 @checked
 def learn(
-    images: Sequence[Tensor],
+    images: Mapping[str, Tensor],
     *,
     levels: Count = LEVELS,
     steps: Count = STEPS,
@@ -133,7 +133,7 @@ def learn(
     """Train a hierarchy on images: pairs are neighbouring windows of one level, those of other squares are negatives.
 
     Args:
-        images: shape (3, h, w) each, in [0, 1]. steps: for each phase of the schedule, of 32 squares each.
+        images: by name, shape (3, h, w), in [0, 1]. steps: for each phase of the schedule, of 32 squares each.
         schedule, label: as in `fit_levels`. seed: of the weights and of all draws.
         checkpoint: where files are kept from which the same call goes on after an interruption, to the same numbers;
             their names begin so, and hold a digest of images and settings. Delete them afterwards.
@@ -143,15 +143,15 @@ def learn(
         ValueError: an image that is too small, or as `fit_levels`.
     Taught in: own_images, "Which windows belong together?".
 
-    >>> model = learn([torch.rand(3, 64, 80, generator=g)], steps=2)
+    >>> model = learn({"a": torch.rand(3, 64, 80, generator=g)}, steps=2)
     >>> len(model.levels), model.training
     (3, False)
     """
-    _check_sizes({f"images[{k}]": image for k, image in enumerate(images)}, levels)
+    _check_sizes(images, levels)
     generator = torch.Generator().manual_seed(seed)
     model = hierarchy(levels, generator=generator)
     each = [partial(_loss, model.grids, level, generator) for level in range(levels)]
-    draw = partial(_squares, images, 32, model.size[0], generator)
+    draw = partial(_squares, list(images.values()), 32, model.size[0], generator)
     if checkpoint is not None:
         checkpoint = _kept(checkpoint, images, levels, steps, schedule, seed)
     how: dict[str, Any] = {"generator": generator, "checkpoint": checkpoint, "label": label}
@@ -159,10 +159,11 @@ def learn(
     return model
 
 
-def _kept(checkpoint: str | Path, images: Sequence[Tensor], *settings) -> str:
+def _kept(checkpoint: str | Path, images: Mapping[str, Tensor], *settings) -> str:
     """How the names of the files begin that a training on these images with these settings keeps."""
-    digest = hashlib.sha256(repr([hssl.__version__, settings, [x.shape for x in images]]).encode())
-    for image in images:
+    shapes = [x.shape for x in images.values()]
+    digest = hashlib.sha256(repr([hssl.__version__, settings, shapes]).encode())
+    for image in images.values():
         digest.update(image.contiguous().numpy().tobytes())
     return f"{checkpoint}.{digest.hexdigest()[:12]}"
 
@@ -410,10 +411,10 @@ def _run(options: argparse.Namespace) -> None:
     images = read(options.folder, size=options.size, levels=options.levels, progress=_bar("reading"))
     how = {name: getattr(options, name) for name in ("levels", "steps", "schedule", "seed")}
     beside = options.output.with_name(f"{options.output.name}.partial")
-    kept = _kept(beside, list(images.values()), *how.values())
+    kept = _kept(beside, images, *how.values())
     if options.fresh:
         _forget(kept)
-    model = learn(list(images.values()), **how, checkpoint=beside, label="training")
+    model = learn(images, **how, checkpoint=beside, label="training")
     vectors = windows(model, images, progress=_bar("windows"))
     if options.export:
         export(vectors, options.export)

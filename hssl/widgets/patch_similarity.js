@@ -42,18 +42,31 @@ function similarities(grid, chosen, logit) {
   });
 }
 
-/** The patches of all grids but one that are most similar to a patch of that one, best first: {which, at, cosine}. */
+/** Whether no patch around patch i is more similar, or as similar and before it. */
+function isPeak({ rows, columns }, values, i) {
+  const [row, column] = [Math.floor(i / columns), i % columns];
+  for (let r = Math.max(0, row - 1); r <= Math.min(rows - 1, row + 1); r++) {
+    for (let c = Math.max(0, column - 1); c <= Math.min(columns - 1, column + 1); c++) {
+      const j = r * columns + c;
+      if (values[j] > values[i] || (values[j] === values[i] && j < i)) return false;
+    }
+  }
+  return true;
+}
+
+/** Of all grids but one the patches most similar to a patch of that one, best first: {which, at, cosine}. Peaks only. */
 function mostSimilarElsewhere(grids, own, chosen, count) {
   const best = [];
   grids.forEach((grid, which) => {
-    for (let i = 0; grid && which !== own && i < grid.count; i++) {
-      const cosine = cosineOf(grid, i, grids[own], chosen);
-      if (best.length === count && cosine <= best[count - 1].cosine) continue;
+    if (!grid || which === own) return;
+    const values = Float64Array.from({ length: grid.count }, (_, i) => cosineOf(grid, i, grids[own], chosen));
+    values.forEach((cosine, i) => {
+      if ((best.length === count && cosine <= best[count - 1].cosine) || !isPeak(grid, values, i)) return;
       const before = best.findIndex((other) => cosine > other.cosine);
       const at = [Math.floor(i / grid.columns), i % grid.columns];
       best.splice(before < 0 ? best.length : before, 0, { which, at, cosine });
       best.length = Math.min(best.length, count);
-    }
+    });
   });
   return best;
 }

@@ -3,6 +3,7 @@
 What is computed stands in `grids`; the page does the same.
 """
 
+import itertools
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -39,7 +40,8 @@ class PatchSimilarity(Widget):
         held_out: images that the encoder has not seen; if there are any, all are marked as held out or seen.
         alt: by name of the image, what it shows, for those who cannot see it. Its name where there is none.
         image_size: longer side of the pictures that are sent, in pixels; larger ones are reduced.
-        across: how many patches of the other images to show below, those most similar to the first patch.
+        across: how many patches of the other images to show below: those most similar to the first patch, and more so
+            than those around them.
         limit: bytes of HTML that it may weigh; None means `SIZE_LIMIT`.
     Raises:
         ValueError: no image, a wrong shape, values that are not finite, names or window sizes that differ, a network
@@ -153,15 +155,17 @@ class PatchSimilarity(Widget):
         return locate(self._grid(level), grid, int(row), int(column))
 
     def elsewhere(self) -> list[tuple[str, int, int, float]]:
-        """The patches of the other images most similar to the first patch, best first: image, row, column, cosine."""
+        """The patches of the other images most similar to the first patch, best first: image, row, column, cosine.
+
+        Each is more similar than those around it, so that what is found lies apart.
+        """
         chosen, level = self.selection, self.selection["level"]
         grids = {of["name"]: _find(self.data, of["name"], level) for of in self.data["pictures"]}
         mine = grids.pop(chosen["image"])
         found = {name: cosines(grid, chosen["row"], chosen["column"], mine) for name, grid in grids.items()}
-        flat = np.concatenate([values.ravel() for values in found.values()])
-        where = [(name, *at) for name, values in found.items() for at in np.ndindex(values.shape)]
-        best = np.argsort(-flat, kind="stable")[: self._across]
-        return [(*where[k], float(flat[k])) for k in best]
+        peaks = [(name, int(r), int(c)) for name, values in found.items() for r, c in np.argwhere(_peaks(values))]
+        hits = [(name, row, column, float(found[name][row, column])) for name, row, column in peaks]
+        return sorted(hits, key=lambda hit: -hit[3])[: self._across]
 
     def values(self, level: str) -> np.ndarray:
         """What the page shows at a window size, shape (rows, columns): similarity of each patch to the first one.
@@ -240,6 +244,20 @@ class PatchSimilarity(Widget):
 
 def _shown(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
+
+
+def _peaks(values: np.ndarray) -> np.ndarray:
+    """Where no value around is larger, or as large and before it, shape (rows, columns), bool.
+
+    >>> _peaks(np.array([[1, 2, 2, 1, 3]])).tolist()
+    [[False, True, False, False, True]]
+    """
+    (rows, columns), around = values.shape, np.pad(values.astype(float), 1, constant_values=-np.inf)
+    found = np.ones(values.shape, bool)
+    for down, right in itertools.product((-1, 0, 1), repeat=2):
+        other = around[1 + down : 1 + down + rows, 1 + right : 1 + right + columns]
+        found &= (other < values) | ((other == values) & ((down, right) >= (0, 0)))
+    return found
 
 
 def _check_widths(levels: list[str], maps: list[list[dict]]) -> None:
