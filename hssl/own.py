@@ -253,8 +253,8 @@ def control(images: Mapping[str, Tensor], vectors: Vectors, *, across: Whole = A
     Taught in: own_images, "Which windows belong together?".
 
     >>> images = {name: torch.rand(3, 64, 64, generator=g) for name in "ab"}
-    >>> [hit[0] for hit in control(images, windows(hierarchy(), images), across=2).elsewhere()]
-    ['b', 'b']
+    >>> [hit[0] for hit in control(images, windows(hierarchy(), images), across=1).elsewhere()]
+    ['b']
     """
     largest = max(int(size.split()[0]) for of in vectors.values() for size in of)
     shown = {name: _cropped(images[name], largest).permute(1, 2, 0).numpy() for name in vectors}
