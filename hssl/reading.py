@@ -3,6 +3,7 @@
 What to learn from them is left to the worlds, how to cut them to `hssl.patches`.
 """
 
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,15 +24,16 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombE
 
 @checked
 def read_image(source: Any, *, size: Count | None = None, name: str | None = None) -> Float[Tensor, "3 h w"]:
-    """An image, shape (3, h, w), float32 in [0, 1], from a path, a PIL image, an array or a tensor.
+    """An image, shape (3, h, w), float32 in [0, 1], from a path, a file's bytes, a PIL image, an array or a tensor.
 
     Grey, palette, CMYK, HSV and 16-bit images become RGB; what is transparent lies on white; a photograph stands
     upright as its EXIF orientation says; of an animation, the first frame is taken.
 
     Args:
-        source: a path; a PIL image; or an array or a tensor of shape (h, w), (h, w, c) or (c, h, w) with c from 1 to
-            4: grey, grey and alpha, RGB, RGB and alpha. Where both readings are possible, the channels of a tensor
-            come first and those of an array last. Of bool, uint8, uint16, or of floating-point numbers in [0, 1].
+        source: a path; the bytes of a file; a PIL image; or an array or a tensor of shape (h, w), (h, w, c) or
+            (c, h, w) with c from 1 to 4: grey, grey and alpha, RGB, RGB and alpha. Where both readings are possible,
+            the channels of a tensor come first and those of an array last. Of bool, uint8, uint16, or of
+            floating-point numbers in [0, 1].
         size: longest side in pixels of what is returned; a smaller image is not enlarged. None: as it is.
         name: what errors call the image; None: its path, or "image".
     Raises:
@@ -45,10 +47,9 @@ def read_image(source: Any, *, size: Count | None = None, name: str | None = Non
     Traceback (most recent call last):
     ValueError: view: wanted floating-point numbers in [0, 1], got 2 to 2
     """
-    path = isinstance(source, str | Path)
-    name = name or (str(source) if path else "image")
+    name = name or (str(source) if isinstance(source, str | Path) else "image")
     try:
-        found = _opened(Path(source), size) if path else source
+        found = _opened(source, size) if isinstance(source, str | Path | bytes | memoryview) else source
         found = _of_picture(found, size) if isinstance(found, Image.Image) else _of_array(found)
     except _DAMAGED as error:
         raise ValueError(f"{name}: {_reason(error)}") from error
@@ -85,13 +86,14 @@ def read_folder(
     return {path.name: read_image(path, size=size) for path in progress(files)}
 
 
-def _opened(path: Path, size: int | None) -> Image.Image:
+def _opened(source: str | Path | bytes | memoryview, size: int | None) -> Image.Image:
     """The first frame of a file, decoded; a large JPEG only as finely as `size` needs."""
-    if not path.is_file():
+    path = isinstance(source, str | Path)
+    if path and not Path(source).is_file():
         raise ValueError("there is no such file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # beyond twice that size Pillow refuses
-        with Image.open(path) as image:
+        with Image.open(source if path else io.BytesIO(source)) as image:
             if size is not None:
                 image.draft(None, (size, size))
             image.load()

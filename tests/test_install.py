@@ -28,7 +28,7 @@ FLOORS = (
     ("pairing", "probes", "calibration"),
     ("training",),
     ("reporting", "widgets"),
-    ("scale",),
+    ("own", "scale"),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 SIDEWAYS = {("calibration", "probes")}  # may only shrink
@@ -36,8 +36,8 @@ LATE = {"IPython", "ipywidgets", "matplotlib", "pandas", "seaborn", "sklearn", "
 LEARNING = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in (ROOT / "hssl").rglob("*.py")
-    if not {"reporting", "widgets", "causal3dident", "scale"}
-    & {*path.parts, path.stem}  # these show, or are torchvision's
+    # these show, or are torchvision's
+    if not {"reporting", "widgets", "causal3dident", "scale", "own"} & {*path.parts, path.stem}
 )
 
 

@@ -38,6 +38,37 @@ def test_the_continuation_is_trained_again_and_heard(monkeypatch):
     assert "learned" in said()
 
 
+def test_images_are_uploaded_and_learned_from(monkeypatch):
+    import io
+    import os
+
+    import ipywidgets
+    import numpy as np
+    from PIL import Image
+
+    from hssl import own
+    from hssl.reading import read_image
+
+    shown, said = [], []
+    monkeypatch.setenv("HSSL_RESULTS", "show")
+    monkeypatch.setattr(ipywidgets.Output, "append_stdout", lambda self, text: said.append(text))
+    names = {"own": own, "read_image": read_image, "os": os, "display": lambda *what: shown.append(what)}
+    exec(live_cell("own_images"), names)
+    ((upload, below),) = shown
+    assert isinstance(upload, ipywidgets.FileUpload) and upload.multiple
+
+    def file(name, side):
+        with io.BytesIO() as data:
+            Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(data, "png")
+            return {"name": name, "content": memoryview(data.getvalue())}
+
+    names["learn_from_files"]([file("a.png", 64), file("b.png", 70)], below, steps=2)
+    assert isinstance(shown[-1][0], own.PatchSimilarity) and not said
+    names["learn_from_files"]([file("a.png", 64), file("small.png", 40)], below)
+    names["learn_from_files"]([file("alone.png", 64)], below)
+    assert "small.png: wanted 64 pixels or more" in said[0] and "wanted 2 images or more" in said[1]
+
+
 def run_live(chapter, names, monkeypatch):
     """Execute the cell as for a person; what Python said of the control, and the function behind its button."""
     import os

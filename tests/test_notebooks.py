@@ -23,7 +23,7 @@ IN_PARTS = [  # one part of the book a line
     "content_style breaking objectives causal_scenes sharing arrows arrows_scenes content_in_depth",
     "ood_limits ood_photographs ood_transfer",
     "patch_pairs pairing similarity continuation closure icons",
-    "hierarchy joint_incremental levels threshold_levels photograph_levels stacking_in_depth answers",
+    "hierarchy joint_incremental levels threshold_levels photograph_levels own_images stacking_in_depth answers",
     "full_size",
 ]
 FINISHED = " ".join(IN_PARTS).split()

@@ -28,6 +28,15 @@ def test_every_mode_keeps_its_colour(mode):
     assert (image - WANTED[:, None, None]).abs().max() < 1e-6
 
 
+def test_the_bytes_of_a_file_are_an_image_too(tmp_path):
+    path = tmp_path / "a.png"
+    plain("RGB").save(path)
+    for source in (path.read_bytes(), memoryview(path.read_bytes())):
+        assert torch.equal(read_image(source), read_image(path))
+    with pytest.raises(ValueError, match="mine: this is no image, or it is damaged"):
+        read_image(b"no image", name="mine")
+
+
 @pytest.mark.parametrize("mode", ["HSV", "YCbCr"])
 def test_other_colour_spaces(mode):
     assert (read_image(plain(mode)) - WANTED[:, None, None]).abs().max() < 3 / 255

@@ -9,7 +9,7 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from joblib import cpu_count

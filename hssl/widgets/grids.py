@@ -84,16 +84,21 @@ def locate(grid: dict, other: dict, row: int, column: int) -> tuple[int, int]:
     return down, (2 * column + 1) * grid["columns"] // (2 * other["columns"])
 
 
-def cosines(grid: dict, row: int, column: int) -> np.ndarray:
+def cosines(grid: dict, row: int, column: int, other: dict | None = None) -> np.ndarray:
     """Cosine of every patch's vector with one patch's, shape (rows, columns); 0 where a vector has no length.
+
+    Args:
+        grid: whose patches. row, column: of the one patch. other: the grid that it is of; None means the same.
 
     >>> cosines(as_grid("vectors", np.array([[[1, 0], [-2, 0], [0, 3], [0, 0]]])), 0, 0).tolist()
     [[1.0, -1.0, 0.0, 0.0]]
     """
-    vectors = decode(grid["vectors"], "i1").reshape(grid["rows"], grid["columns"], -1)
-    squares = (vectors**2).sum(2)
-    lengths = np.sqrt(squares * squares[row, column])
-    return np.divide(vectors @ vectors[row, column], lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    vectors, others = (
+        decode(of["vectors"], "i1").reshape(of["rows"], of["columns"], -1) for of in (grid, other or grid)
+    )
+    one = others[row, column]
+    lengths = np.sqrt((vectors**2).sum(2) * (one @ one))
+    return np.divide(vectors @ one, lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
 
 def draw_map(

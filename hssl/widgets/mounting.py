@@ -42,6 +42,7 @@ class Widget(anywidget.AnyWidget):
     _css = Path(__file__).with_name("widgets.css")
     _state = ("data",)
     _advice = "show less"
+    _limit: int | None = None  # bytes of HTML; None means SIZE_LIMIT
 
     data = traitlets.Dict(help="all that does not change when the reader acts").tag(sync=True)
 
@@ -74,10 +75,10 @@ class Widget(anywidget.AnyWidget):
         for name, value in {"data": data, **choice}.items():
             self.set_trait(name, value)
         size = len(self.static_html().encode())
-        if size > SIZE_LIMIT:
+        if size > (limit := self._limit or SIZE_LIMIT):
             for name, value in before.items():
                 self.set_trait(name, value)
-            weight, most = (f"{weight / 1000:.0f} kB" for weight in (size, SIZE_LIMIT))
+            weight, most = (f"{weight / 1000:.0f} kB" for weight in (size, limit))
             raise ValueError(f"the widget weighs {weight}, wanted at most {most}: {self._advice}")
 
     def _still(self) -> str:

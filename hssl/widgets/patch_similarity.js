@@ -5,6 +5,7 @@
 const MEASURES = ["cosine", "probability"];
 const PINS = ["first", "second"];
 const OWN = "your own picture";
+const AROUND = [3, 0.2]; // what is seen of another image: so many windows a side, or more: such a share of the image
 
 const percent = (share) => `${100 * share}%`;
 const spot = ([row, column]) => `row ${row + 1}, column ${column + 1}`;
@@ -17,23 +18,57 @@ function unpackGrid(grid) {
 function squared(grid) {
   const count = grid.rows * grid.columns;
   const dim = grid.vectors.length / count;
-  const squares = Float64Array.from({ length: count }, (_, i) => dot(grid.vectors, dim, i, i));
+  const squares = Float64Array.from({ length: count }, (_, i) => dot(grid.vectors, i, grid.vectors, i, dim));
   return { ...grid, count, dim, squares };
 }
 
-function dot(vectors, dim, i, j) {
+function dot(vectors, i, others, j, dim) {
   let sum = 0;
-  for (let k = 0; k < dim; k++) sum += vectors[i * dim + k] * vectors[j * dim + k];
+  for (let k = 0; k < dim; k++) sum += vectors[i * dim + k] * others[j * dim + k];
   return sum;
+}
+
+/** Of patch i of a grid and patch j of another, or of the same; 0 where a vector has no length. */
+function cosineOf(grid, i, other, j) {
+  const length = Math.sqrt(grid.squares[i] * other.squares[j]);
+  return length > 0 ? dot(grid.vectors, i, other.vectors, j, grid.dim) / length : 0;
 }
 
 /** Similarity of every patch to the chosen one: its cosine, or sigmoid(slope · cosine + offset). */
 function similarities(grid, chosen, logit) {
   return Float64Array.from({ length: grid.count }, (_, i) => {
-    const length = Math.sqrt(grid.squares[i] * grid.squares[chosen]);
-    const cosine = length > 0 ? dot(grid.vectors, grid.dim, i, chosen) / length : 0;
+    const cosine = cosineOf(grid, i, grid, chosen);
     return logit ? 1 / (1 + Math.exp(-(logit[0] * cosine + logit[1]))) : cosine;
   });
+}
+
+/** Whether no patch around patch i is more similar, or as similar and before it. */
+function isPeak({ rows, columns }, values, i) {
+  const [row, column] = [Math.floor(i / columns), i % columns];
+  for (let r = Math.max(0, row - 1); r <= Math.min(rows - 1, row + 1); r++) {
+    for (let c = Math.max(0, column - 1); c <= Math.min(columns - 1, column + 1); c++) {
+      const j = r * columns + c;
+      if (values[j] > values[i] || (values[j] === values[i] && j < i)) return false;
+    }
+  }
+  return true;
+}
+
+/** Of all grids but one the patches most similar to a patch of that one, best first: {which, at, cosine}. Peaks only. */
+function mostSimilarElsewhere(grids, own, chosen, count) {
+  const best = [];
+  grids.forEach((grid, which) => {
+    if (!grid || which === own) return;
+    const values = Float64Array.from({ length: grid.count }, (_, i) => cosineOf(grid, i, grids[own], chosen));
+    values.forEach((cosine, i) => {
+      if ((best.length === count && cosine <= best[count - 1].cosine) || !isPeak(grid, values, i)) return;
+      const before = best.findIndex((other) => cosine > other.cosine);
+      const at = [Math.floor(i / grid.columns), i % grid.columns];
+      best.splice(before < 0 ? best.length : before, 0, { which, at, cosine });
+      best.length = Math.min(best.length, count);
+    });
+  });
+  return best;
 }
 
 /** Where the first cell begins: windows may be larger than the step between them. */
@@ -128,6 +163,37 @@ class Pin {
   }
 }
 
+/** A button that shows a patch of another image with what is around it; a click goes there. */
+class Hit {
+  constructor(onclick) {
+    this.box = make("span", { class: "hssl-outline hssl-first" });
+    this.tile = make("span", { class: "hssl-tile" }, this.box);
+    this.name = make("span");
+    this.value = make("data");
+    this.button = make("button", { type: "button", class: "hssl-pin" }, this.tile, this.name, " ", this.value);
+    this.button.addEventListener("click", () => onclick(this.to));
+    this.item = make("li", {}, this.button);
+  }
+
+  show(hit, picture, grid) {
+    this.to = hit;
+    this.item.hidden = !hit;
+    if (!hit) return;
+    const times = Math.max(AROUND[0], AROUND[1] / Math.max(...grid.window));
+    const wide = grid.window.map((share) => Math.min(1, times * share));
+    const from = [1, 0].map((axis, k) => hit.at[axis] * grid.cell[k]);
+    const [left, top] = from.map((start, k) => clamp(start + (grid.window[k] - wide[k]) / 2, 0, 1 - wide[k]));
+    enlarge(this.tile, picture, { left, top, width: wide[0], height: wide[1] });
+    const [width, height] = grid.window.map((share, k) => percent(share / wide[k]));
+    const at = [(from[0] - left) / wide[0], (from[1] - top) / wide[1]].map(percent);
+    Object.assign(this.box.style, { left: at[0], top: at[1], width, height });
+    this.name.textContent = picture.name;
+    this.value.value = hit.cosine;
+    this.value.textContent = shown(hit.cosine);
+    set(this.button, { "aria-label": `${picture.name}, ${spot(hit.at)}, similarity ${shown(hit.cosine)}` });
+  }
+}
+
 /** A picture's channels, one after the other, from 0 to 1: red, green and blue, or grey where only one is wanted. */
 function channelsOf({ data }, count) {
   const area = data.length / 4;
@@ -163,8 +229,8 @@ function embedPatches(pixels, { network, size, channels }) {
 
 class Patches {
   constructor(model, el) {
-    const { pictures, levels, maps, measures, networks } = model.get("data");
-    Object.assign(this, { model, levels, measures, pictures: [...pictures], active: "first" });
+    const { pictures, levels, maps, measures, networks, across } = model.get("data");
+    Object.assign(this, { model, levels, measures, across, pictures: [...pictures], active: "first" });
     this.grids = maps.map((ofPicture) => ofPicture.map(unpackGrid));
     this.networks = networks.map((of) => of && { ...of, network: unpackNetwork(of) });
     this.ramps = Object.fromEntries(Object.entries(measures).map(([name, scale]) => [name, ramp(scale.colours)]));
@@ -175,7 +241,8 @@ class Patches {
     this.everything = [this.original, ...this.panels];
     this.listen(this.original, () => this.selection().level);
     this.panels.forEach((panel, i) => this.listen(panel, () => levels[i]));
-    el.replaceChildren(this.makeControls(el), this.makePair(), this.makeGallery(), this.status.node);
+    const parts = [this.makeControls(el), this.makePair(), this.makeGallery(), ...(across ? [this.makeAcross()] : [])];
+    el.replaceChildren(...parts, this.status.node);
     this.draw();
   }
 
@@ -266,6 +333,39 @@ class Patches {
     const gallery = make("div", { class: "hssl-panels" }, ...this.everything.map((panel) => panel.figure));
     gallery.style.setProperty("--panels", count === 4 ? 2 : Math.min(count, 3));
     return gallery;
+  }
+
+  /** The patches of the other images that are most similar to the first one. */
+  makeAcross() {
+    this.level = makeSelect(this.levels, (level) => this.changeLevel(level));
+    this.heading = make("p", { class: "hssl-question" });
+    this.hits = Array.from({ length: this.across }, () => new Hit((to) => this.go(to)));
+    const head = make("div", { class: "hssl-controls" }, this.heading, make("label", {}, "windows of ", this.level));
+    return make("div", { class: "hssl-across" }, head, make("ol", {}, ...this.hits.map((hit) => hit.item)));
+  }
+
+  drawAcross(level, chosen) {
+    const grids = this.grids.map((ofPicture) => ofPicture[level]);
+    this.found = mostSimilarElsewhere(grids, this.which(), chosen, this.across);
+    this.hits.forEach((hit, k) => {
+      const to = this.found[k];
+      hit.show(to, to && this.pictures[to.which], to && grids[to.which]);
+    });
+    this.level.selectedIndex = level;
+    this.heading.textContent = "Most similar to the first, in the other images";
+  }
+
+  go({ which, at: [row, column] }) {
+    this.choose({ image: this.pictures[which].name, level: this.selection().level, row, column });
+  }
+
+  /** Asks about windows of another size; both patches stay where they are. */
+  changeLevel(level) {
+    const there = this.shownAt(level);
+    if (!there) return this.draw();
+    const [row, column] = there.pins.first;
+    const second = this.selection().second && { second: there.pins.second };
+    this.choose({ image: this.selection().image, level, row, column, ...second });
   }
 
   /** A click, a key or the pointer over a panel; `level` gives the window size that it is about. */
@@ -364,6 +464,7 @@ class Patches {
     this.original.reveal(grid, this.shown[own].pins[this.active]);
     this.title.textContent = scale.name;
     this.drawBar(scale, this.measures[measure].colours);
+    if (this.across) this.drawAcross(own, row * grid.columns + column);
     this.read();
     this.status.say(() => this.words());
   }
@@ -391,7 +492,11 @@ class Patches {
     const { values, grid, pins } = this.shownAt(level);
     const value = shown(values[pins.second[0] * grid.columns + pins.second[1]]);
     const { name } = this.measures[this.model.get("measure")];
-    return `${image}, ${level}. First: ${spot(pins.first)}; second: ${spot(pins.second)}; ${name} ${value}.`;
+    const here = `${image}, ${level}. First: ${spot(pins.first)}; second: ${spot(pins.second)}; ${name} ${value}.`;
+    const [best] = this.across ? this.found : [];
+    if (!best) return here;
+    const there = `${this.pictures[best.which].name}, ${spot(best.at)}, similarity ${shown(best.cosine)}`;
+    return `${here} Most similar elsewhere: ${there}.`;
   }
 }
 

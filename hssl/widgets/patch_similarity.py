@@ -3,20 +3,23 @@
 What is computed stands in `grids`; the page does the same.
 """
 
+import itertools
 from collections.abc import Collection, Mapping
 
 import numpy as np
 import scipy
 import traitlets
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from hssl.checks import Count, checked
+from hssl.checks import Count, Whole, checked
 from hssl.encoders import ConvNet
 from hssl.widgets.grids import as_grid, as_picture, as_scale, check_names, cosines, draw_map, locate
-from hssl.widgets.mounting import Widget, as_numbers, data_url, module
+from hssl.widgets.mounting import Widget, as_numbers, data_url, decode, module
 from hssl.widgets.networks import pack
 
 STILL = 200  # pixels, longer side of each panel in the still picture
+TILE = 96  # pixels, longer side of what is seen there of another image
+AROUND = 3, 0.2  # that is so many windows a side, or more: such a share of the image
 
 
 class PatchSimilarity(Widget):
@@ -37,9 +40,13 @@ class PatchSimilarity(Widget):
         held_out: images that the encoder has not seen; if there are any, all are marked as held out or seen.
         alt: by name of the image, what it shows, for those who cannot see it. Its name where there is none.
         image_size: longer side of the pictures that are sent, in pixels; larger ones are reduced.
+        across: how many patches of the other images to show below: those most similar to the first patch, and more so
+            than those around them.
+        limit: bytes of HTML that it may weigh; None means `SIZE_LIMIT`.
     Raises:
         ValueError: no image, a wrong shape, values that are not finite, names or window sizes that differ, a network
-            that the page cannot run, or more than `SIZE_LIMIT` bytes in all.
+            that the page cannot run, or more bytes than `limit`; a single image to search across, or vectors of one
+            window size whose lengths differ.
 
     Python may observe and set `selection`, {"image", "level", "row", "column"} of the first patch, with rows and
     columns from 0; where "second", [row, column], is missing, the second patch is the most similar one. And `measure`,
@@ -72,6 +79,8 @@ class PatchSimilarity(Widget):
         held_out: Collection[str] = (),
         alt: dict | None = None,
         image_size: Count = 320,
+        across: Whole = 0,
+        limit: Count | None = None,
     ):
         if not images:
             raise ValueError("images: wanted at least one")
@@ -79,6 +88,9 @@ class PatchSimilarity(Widget):
             raise ValueError(f"image_size: wanted at least 16 pixels, got {image_size}")
         if not set(held_out) <= set(images):
             raise ValueError(f"held_out: wanted some of {list(images)}, got {list(held_out)}")
+        if across and len(images) < 2:
+            raise ValueError("across: wanted at least two images to search across, got one")
+        self._across, self._limit = across, limit
         self._shown = {name: as_picture(f"images[{name!r}]", image) for name, image in images.items()}
         self._alt, self._of = alt or {}, probability_of
         self._note = {name: "held out" if name in held_out else "seen in training" for name in images if held_out}
@@ -108,7 +120,9 @@ class PatchSimilarity(Widget):
             shown = {"name": name, "alt": self._alt.get(name, name), "url": data_url(picture)}
             shown |= {"note": self._note[name]} if self._note else {}
             pictures.append(shown | {"width": picture.width, "height": picture.height})
-        data = {"pictures": pictures, "levels": levels, "maps": maps, "longest": self._longest}
+        if self._across:
+            _check_widths(levels, maps)
+        data = {"pictures": pictures, "levels": levels, "maps": maps, "longest": self._longest, "across": self._across}
         data["measures"] = _measures(levels, logits, self._of)
         data["networks"] = _networks(levels, networks or {})
         choice = self.selection
@@ -139,6 +153,19 @@ class PatchSimilarity(Widget):
             values[chosen["row"], chosen["column"]] = -np.inf
         row, column = chosen.get("second") or np.unravel_index(values.argmax(), values.shape)
         return locate(self._grid(level), grid, int(row), int(column))
+
+    def elsewhere(self) -> list[tuple[str, int, int, float]]:
+        """The patches of the other images most similar to the first patch, best first: image, row, column, cosine.
+
+        Each is more similar than those around it, so that what is found lies apart.
+        """
+        chosen, level = self.selection, self.selection["level"]
+        grids = {of["name"]: _find(self.data, of["name"], level) for of in self.data["pictures"]}
+        mine = grids.pop(chosen["image"])
+        found = {name: cosines(grid, chosen["row"], chosen["column"], mine) for name, grid in grids.items()}
+        peaks = [(name, int(r), int(c)) for name, values in found.items() for r, c in np.argwhere(_peaks(values))]
+        hits = [(name, row, column, float(found[name][row, column])) for name, row, column in peaks]
+        return sorted(hits, key=lambda hit: -hit[3])[: self._across]
 
     def values(self, level: str) -> np.ndarray:
         """What the page shows at a window size, shape (rows, columns): similarity of each patch to the first one.
@@ -183,17 +210,75 @@ class PatchSimilarity(Widget):
             pins = self.patch(level), self.second(level)
             panel = draw_map(picture, self._grid(level), self.values(level), self.measure, pins)
             still.paste(panel, (i * step, 0))
-        return still
+        return _below(still, [self._around(*hit[:3]) for hit in self.elsewhere()] if self._across else [])
+
+    def _around(self, name: str, row: int, column: int) -> Image.Image:
+        """A patch of an image with what is around it, and a frame about the patch."""
+        picture, grid = self._shown[name], _find(self.data, name, self.selection["level"])
+        window = np.array(grid["window"]) * picture.size
+        corner = np.array([column, row]) * grid["cell"] * picture.size
+        times = max(AROUND[0], AROUND[1] / max(grid["window"]))
+        wide = np.minimum(times * window, picture.size)
+        start = np.clip(corner + (window - wide) / 2, 0, picture.size - wide)
+        scale = TILE / wide.max()
+        size = [max(1, round(side * scale)) for side in wide]
+        tile = picture.resize(size, box=(*start, *(start + wide)))
+        frame = np.round(np.concatenate([corner - start, corner - start + window]) * scale)
+        ImageDraw.Draw(tile).rectangle(tuple(frame), outline="white", width=2)
+        return tile
 
     def _words(self) -> str:
         chosen, level = self.selection, self.selection["level"]
         (row, column), (row_2, column_2) = self.patch(level), self.second(level)
-        value = f"{self.values(level)[row_2, column_2]:.2f}".replace("-", "−")
-        return (
+        value = _shown(self.values(level)[row_2, column_2])
+        words = (
             f"{chosen['image']} with two patches of {level}, row {row + 1}, column {column + 1} and row {row_2 + 1}, "
             f"column {column_2 + 1}, {self.data['measures'][self.measure]['name']} {value}; one panel a window size "
             f"({', '.join(self.data['levels'])}) lights all patches up by theirs to the first"
         )
+        if not self._across:
+            return words
+        hits = [f"{of}, row {r + 1}, column {c + 1}, {_shown(value)}" for of, r, c, value in self.elsewhere()]
+        return f"{words}. Below, the most similar patches of the other images: {'; '.join(hits)}"
+
+
+def _shown(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _peaks(values: np.ndarray) -> np.ndarray:
+    """Where no value around is larger, or as large and before it, shape (rows, columns), bool.
+
+    >>> _peaks(np.array([[1, 2, 2, 1, 3]])).tolist()
+    [[False, True, False, False, True]]
+    """
+    (rows, columns), around = values.shape, np.pad(values.astype(float), 1, constant_values=-np.inf)
+    found = np.ones(values.shape, bool)
+    for down, right in itertools.product((-1, 0, 1), repeat=2):
+        other = around[1 + down : 1 + down + rows, 1 + right : 1 + right + columns]
+        found &= (other < values) | ((other == values) & ((down, right) >= (0, 0)))
+    return found
+
+
+def _check_widths(levels: list[str], maps: list[list[dict]]) -> None:
+    """All images must have vectors of one length at each window size, so that they can be compared."""
+    for k, level in enumerate(levels):
+        sizes = {decode(of[k]["vectors"], "i1").size // (of[k]["rows"] * of[k]["columns"]) for of in maps}
+        if len(sizes) > 1:
+            raise ValueError(f"vectors: wanted one length at {level} to search across, got {sorted(sizes)}")
+
+
+def _below(still: Image.Image, tiles: list[Image.Image]) -> Image.Image:
+    """A still picture with tiles under it, in rows."""
+    if not tiles:
+        return still
+    in_row = max(1, (still.width + 8) // (TILE + 8))
+    rows = -(-len(tiles) // in_row)
+    whole = Image.new("RGB", (max(still.width, TILE), still.height + rows * (TILE + 8)), "white")
+    whole.paste(still)
+    for k, tile in enumerate(tiles):
+        whole.paste(tile, (k % in_row * (TILE + 8), still.height + 8 + k // in_row * (TILE + 8)))
+    return whole
 
 
 def _networks(levels: list[str], networks: Mapping[str, ConvNet]) -> list[dict | None]:
