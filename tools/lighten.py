@@ -1,6 +1,6 @@
 """Less to load for the built pages: a Sphinx extension that goes over them when they stand.
 
-- images become WebP without loss, a third smaller, and load when they come near the window, at a size known before;
+- images become WebP without loss, nearly half as large, and load when they come near, at a size known before;
 - icons are drawn by the theme's style sheet and font: its script, 1.5 MB with every icon there is, is left out;
 - MathJax loads only where the page has a formula, the index of the search only where one searches.
 """
@@ -39,7 +39,7 @@ def recoded(image: Path) -> bool:
     """Whether a PNG has become a smaller WebP beside it, with the same pixels."""
     smaller = image.with_suffix(".webp")
     with Image.open(image) as opened:
-        opened.save(beside := smaller.with_name(f"{smaller.name}.new"), "webp", lossless=True, quality=60, exact=True)
+        opened.save(beside := smaller.with_name(f"{smaller.name}.new"), "webp", lossless=True, quality=90, exact=True)
     if beside.stat().st_size >= image.stat().st_size:
         beside.unlink()
         return False
