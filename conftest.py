@@ -1,5 +1,6 @@
 """What every test, docstring example and notebook may count on, from whichever folder pytest is called."""
 
+import json
 import os
 
 import pytest
@@ -17,6 +18,18 @@ os.environ.setdefault("HSSL_PROGRESS", "0")
 def pytest_configure(config):
     if not config.option.nbval_sanitize_with:
         config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval.cfg")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Notebooks first, the longest of them foremost, so that no core is left with one at the end while others idle."""
+    path = config.rootpath / "book" / "results" / "run_times.json"
+    times = json.loads(path.read_text()) if path.exists() else {}
+
+    def seconds(item):
+        return times.get(item.path.stem, {}).get("quick", {}).get("seconds", 0) if item.path.suffix == ".ipynb" else -1
+
+    items.sort(key=seconds, reverse=True)  # stable: the cells of a notebook, and the tests of a file, keep their order
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,10 @@ Estimators are scikit-learn's; here stands only how they are set up. Whether a s
 `calibration`.
 """
 
+import itertools
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -65,19 +66,8 @@ def r2(representation: Matrix, factor: Factor, method: Method = "kernel_ridge") 
     >>> round(r2(x, x[:, 0] ** 2), 1), r2(x, x[:, 0] ** 2, "linear") < 0.1
     (1.0, True)
     """
-    x, y = _as_matrix("representation", representation, least=20), _as_matrix("factor", factor)
-    if method == "kernel_ridge" and len(x) > LIMIT:
-        raise ValueError(
-            f"representation: kernel ridge takes at most {LIMIT} samples, for its memory grows with their square; "
-            f'got {len(x)}: pass fewer of them, or method="linear"'
-        )
-    half = len(x) // 2
-    for part, done in ((y[:half], "fitted"), (y[half:], "scored")):
-        if not np.ptp(part, axis=0).all():
-            raise ValueError(f"factor: a column never varies in the half that is {done}, so that R² has no meaning")
-    x, y = _standardised(x, x[:half]), _standardised(y, y[:half])
-    model = LinearRegression() if method == "linear" else _choose_kernel_ridge(x[:half], y[:half])
-    return float(r2_score(y[half:], model.fit(x[:half], y[:half]).predict(x[half:])))
+    x, y = _in_halves(representation, factor, method)
+    return _regress(x, [y], method)[0]
 
 
 @checked
@@ -199,14 +189,18 @@ def decode(representation: Matrix, truth: Mapping[str, Tensor], *, method: Metho
     >>> decode(x, {"sign": (x[:, 0] > 0).long(), "value": x[:, 1]}, method="linear")["value"] > 0.99
     True
     """
-    scores = {}
+    scores, x, regressed = dict.fromkeys(truth, math.nan), None, {}
     for name, factor in truth.items():
-        is_class = not (factor.is_floating_point() or factor.is_complex())
         try:
-            scores[name] = accuracy(representation, factor) if is_class else r2(representation, factor, method)
+            if factor.is_floating_point() or factor.is_complex():
+                x, regressed[name] = _in_halves(representation, factor, method)
+            else:
+                scores[name] = accuracy(representation, factor)
         except ValueError as error:
             raise ArgumentError(f"{name}: {error}") from error
-    return scores
+    if x is None:
+        return scores
+    return scores | dict(zip(regressed, _regress(x, list(regressed.values()), method), strict=True))
 
 
 @checked
@@ -384,32 +378,68 @@ def scores_and_labels(name: str, scores: Scores, labels: Labels) -> tuple[np.nda
     return x, y == 1
 
 
-def _choose_kernel_ridge(x: np.ndarray, y: np.ndarray) -> KernelRidge:
-    """Width and penalty as scikit-learn's GridSearchCV chooses them with 3 folds, of the first samples.
+@checked
+def _in_halves(representation: Matrix, factor: Factor, method: Method) -> tuple[np.ndarray, np.ndarray]:
+    """Both as matrices, standardised by their first halves; errors are those of `r2`."""
+    x, y = _as_matrix("representation", representation, least=20), _as_matrix("factor", factor)
+    if method == "kernel_ridge" and len(x) > LIMIT:
+        raise ValueError(
+            f"representation: kernel ridge takes at most {LIMIT} samples, for its memory grows with their square; "
+            f'got {len(x)}: pass fewer of them, or method="linear"'
+        )
+    half = len(x) // 2
+    for part, done in ((y[:half], "fitted"), (y[half:], "scored")):
+        if not np.ptp(part, axis=0).all():
+            raise ValueError(f"factor: a column never varies in the half that is {done}, so that R² has no meaning")
+    return _standardised(x, x[:half]), _standardised(y, y[:half])
+
+
+def _regress(x: np.ndarray, factors: list[np.ndarray], method: Method) -> list[float]:
+    """R² of each factor, shape (n, k), in the second half of the samples, by what is fitted to the first."""
+    half = len(x) // 2
+    known = [y[:half] for y in factors]
+    models = [LinearRegression() for _ in factors] if method == "linear" else _choose_kernel_ridge(x[:half], known)
+    predicted = [model.fit(x[:half], y).predict(x[half:]) for model, y in zip(models, known, strict=True)]
+    return [float(r2_score(y[half:], guess)) for y, guess in zip(factors, predicted, strict=True)]
+
+
+def _choose_kernel_ridge(x: np.ndarray, factors: list[np.ndarray]) -> list[KernelRidge]:
+    """Width and penalty for each factor as scikit-learn's GridSearchCV chooses them with 3 folds, of the first samples.
 
     What is best for few samples may be too narrow for many. So the best penalty of every width competes once more on
     a fold of all samples, where there are more.
     """
-    scores = _search(x[:SEARCHED], y[:SEARCHED], dict.fromkeys(GAMMAS, ALPHAS), folds=3)
+    found = _search(x[:SEARCHED], [y[:SEARCHED] for y in factors], dict.fromkeys(GAMMAS, ALPHAS), folds=3)
     if len(x) > SEARCHED:
-        finalists = {gamma: [max(ALPHAS, key=lambda alpha: scores[gamma, alpha])] for gamma in GAMMAS}
-        scores = _search(x, y, finalists, folds=1)
-    gamma, alpha = max(scores, key=scores.__getitem__)
-    return KernelRidge(kernel="rbf").set_params(gamma=gamma, alpha=alpha)
+        finalists = [[max(itertools.product([gamma], ALPHAS), key=of.__getitem__) for gamma in GAMMAS] for of in found]
+        grid = {gamma: [alpha for alpha in ALPHAS if any((gamma, alpha) in of for of in finalists)] for gamma in GAMMAS}
+        again = _search(x, factors, grid, folds=1)
+        found = [{at: of[at] for at in these} for of, these in zip(again, finalists, strict=True)]
+    best = [max(of, key=of.__getitem__) for of in found]
+    return [KernelRidge(kernel="rbf").set_params(gamma=gamma, alpha=alpha) for gamma, alpha in best]
 
 
-def _search(x: np.ndarray, y: np.ndarray, grid: Mapping[float, Sequence[float]], folds: int) -> dict:
-    """Summed R² of every (gamma, alpha), on the first folds of three; one distance matrix serves all settings."""
-    scores = defaultdict(float)
-    for fitted, scored in islice(KFold(3).split(x), folds):
+def _search(
+    x: np.ndarray, factors: list[np.ndarray], grid: Mapping[float, Sequence[float]], folds: int
+) -> list[dict[tuple[float, float], float]]:
+    """Summed R² of every (gamma, alpha) for each factor, on the first folds of three.
+
+    One distance matrix serves all settings, and one factorisation of the kernel all factors.
+    """
+    scores, y = [defaultdict(float) for _ in factors], np.hstack(factors)
+    ends = np.cumsum([of.shape[1] for of in factors])[:-1]
+    for fitted, scored in itertools.islice(KFold(3).split(x), folds):
         distances = euclidean_distances(x, x[fitted], squared=True)
         for gamma, alphas in grid.items():
             kernel = np.exp(-gamma * distances)
             kernel[kernel < 1e-30] = 0  # too small to matter, and arithmetic near the smallest numbers is slow
             for alpha in alphas:
-                weights = cho_solve(cho_factor(kernel[fitted] + alpha * np.eye(len(fitted))), y[fitted])
-                scores[gamma, alpha] += float(r2_score(y[scored], kernel[scored] @ weights))
-    return scores
+                root = cho_factor(kernel[fitted] + alpha * np.eye(len(fitted)), overwrite_a=True, check_finite=False)
+                weights = cho_solve(root, y[fitted], check_finite=False)
+                columns = r2_score(y[scored], kernel[scored] @ weights, multioutput="raw_values")
+                for of, values in zip(scores, np.split(columns, ends), strict=True):
+                    of[gamma, alpha] += float(values.mean())
+    return [dict(of) for of in scores]
 
 
 def _standardised(x: np.ndarray, fitted: np.ndarray) -> np.ndarray:

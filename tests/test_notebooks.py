@@ -24,6 +24,7 @@ IN_PARTS = [  # one part of the book a line
     "ood_limits ood_photographs ood_transfer",
     "patch_pairs pairing similarity continuation closure icons",
     "hierarchy joint_incremental levels threshold_levels photograph_levels own_images stacking_in_depth answers",
+    "full_size",
 ]
 FINISHED = " ".join(IN_PARTS).split()
 FEW, ALIKE = 26, 0.9  # tokens of a function that is too short to share; share of tokens that two have in common

@@ -88,7 +88,7 @@ def test_600_samples_choose_the_penalty_and_all_the_width():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2400, 2))
     y = np.sin(8 * x[:, :1]) + 2 * rng.normal(size=(2400, 1))  # 600 are too few to see it
-    few, many = probes._choose_kernel_ridge(x[:600], y[:600]), probes._choose_kernel_ridge(x, y)
+    few, many = (probes._choose_kernel_ridge(x[:n], [y[:n]])[0] for n in (600, 2400))
     search = GridSearchCV(
         KernelRidge(kernel="rbf"), {"gamma": np.logspace(-2, 2, 4), "alpha": [1, 0.1, 0.01, 0.001]}, cv=3
     )
@@ -96,6 +96,19 @@ def test_600_samples_choose_the_penalty_and_all_the_width():
     assert many.gamma == pytest.approx(10 ** (2 / 3)) != few.gamma
     search = GridSearchCV(KernelRidge(kernel="rbf", gamma=many.gamma), {"alpha": [1, 0.1, 0.01, 0.001]}, cv=3)
     assert search.fit(x[:600], y[:600]).best_params_ == {"alpha": many.alpha}
+
+
+@pytest.mark.parametrize(("n", "method"), [(400, "kernel_ridge"), (1800, "kernel_ridge"), (400, "linear")])
+def test_factors_that_share_their_factorisations_score_as_each_does_alone(n, method):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(n, 3))
+    values = {"slow": np.sin(x[:, 0]), "fast": np.sin(6 * x[:, 1:]), "noise": rng.normal(size=n)}
+    truth = {name: torch.from_numpy(value + 0.3 * rng.normal(size=value.shape)) for name, value in values.items()}
+    truth = {"class": torch.from_numpy(x[:, 2] > 0)} | truth
+    alone = {name: r2(x, factor, method) for name, factor in truth.items() if name != "class"}
+    together = decode(x, truth, method=method)
+    assert list(together) == list(truth)
+    assert together == pytest.approx(alone | {"class": together["class"]}, abs=1e-9)
 
 
 @pytest.mark.parametrize(("true", "dim"), [(0.0, 10), (0.1, 32), (0.3, 10), (0.3, 32)])

@@ -32,6 +32,7 @@ class Checkpoint:
         history: the `History` of the training. settings: what a training that goes on must have in common with it.
     Raises:
         ArgumentError: no generator. ValueError: no such folder.
+    Taught in: full_size, "Stop and go on".
 
     >>> from hssl.training.loop import History
     >>> file, net = getfixture("tmp_path") / "run.pt", nn.Linear(2, 1)

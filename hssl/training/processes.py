@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce  # a sum, and so is its gradient
+from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -98,6 +98,8 @@ def gathered(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     Extras of a batch that are tensors with a row a pair are gathered, too.
 
+    Taught in: full_size, "One batch in several processes".
+
     >>> gathered(lambda h, other: (h - other).sum())(torch.ones(3), torch.zeros(3))
     tensor(3.)
     """
@@ -153,16 +155,43 @@ class _SyncedBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
-        x = input
-        over, shape = [k for k in range(x.ndim) if k != 1], [1, -1] + [1] * (x.ndim - 2)
-        n = count() * x.numel() / x.shape[1]  # all processes have as many rows
-        mean = all_reduce(x.sum(over)) / n
-        centred = x - mean.view(shape)
-        variance = all_reduce((centred**2).sum(over)) / n
         with torch.no_grad():
-            seen = self.get_buffer("num_batches_tracked").add_(1)
+            # the moments of the own rows, from the operation that computes them fastest
+            _, mean, scale = torch.native_batch_norm(input, None, None, None, None, True, 0.0, self.eps)
+            own = torch.stack([mean, scale**-2 - self.eps])
+            parts = [torch.empty_like(own) for _ in range(count())]
+            dist.all_gather(parts, own)
+            means, variances = torch.stack(parts).unbind(1)  # all processes have as many rows
+            mean, variance = means.mean(0), variances.mean(0) + means.var(0, correction=0)
+            n, seen = count() * input.numel() / input.shape[1], self.get_buffer("num_batches_tracked").add_(1)
             momentum = 1 / seen if self.momentum is None else self.momentum
             for name, value in (("running_mean", mean), ("running_var", variance * n / (n - 1))):
                 self.get_buffer(name).lerp_(value, momentum)
-        y = centred * (variance + self.eps).rsqrt().view(shape)
-        return torch.addcmul(self.bias.view(shape), y, self.weight.view(shape)) if self.affine else y
+        return cast(Tensor, _Standardised.apply(input, mean, variance, self.weight, self.bias, self.eps))
+
+
+class _Standardised(torch.autograd.Function):
+    """(x − mean) / sd · weight + bias by channel, where mean and variance are those of the rows of all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, variance: Tensor, weight: Any, bias: Any, eps: float) -> Tensor:
+        ctx.save_for_backward(x, mean, (variance + eps).rsqrt(), weight)
+        ctx.eps = eps
+        return batch_norm(x, mean, variance, weight, bias, eps=eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (x, mean, scale, weight), (gradient,) = ctx.saved_tensors, gradients
+        # PyTorch's gradient takes the means over the own rows; what those of all rows change is linear in x
+        of_own = (True, ctx.eps, [True, True, True])
+        to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, weight, None, None, mean, scale, *of_own
+        )
+        own = torch.stack([to_bias, to_weight]) * (x.shape[1] / x.numel())
+        means = own / count()
+        dist.all_reduce(means)
+        shift, slope = (own - means) * (scale if weight is None else scale * weight)
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        to_x.addcmul_(x, (slope * scale).view(shape)).add_((shift - slope * scale * mean).view(shape))
+        learned = (None, None) if weight is None else (to_weight, to_bias)
+        return to_x, None, None, *learned, None

@@ -1,8 +1,10 @@
 """Many runs side by side, as a tidy frame: a row a run, a column a setting or a measure. A run is left to `loop`."""
 
+import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import pandas as pd
@@ -10,26 +12,32 @@ import torch
 from joblib import Parallel, cpu_count, delayed
 
 from hssl.checks import ArgumentError
+from hssl.training.backends import cluster
 from hssl.training.loop import named, progress
+
+#: Whether this is a run of a sweep, whose own sweeps stay where it is.
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
 def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int | None = None, **grid) -> pd.DataFrame:
     """Run the product of settings, each in a process with one core of its own, with a progress bar.
 
     Seeds are independent and small networks gain little from a second core, so this is the way to use both. An
-    interruption stops the processes and leaves nothing behind.
+    interruption stops the processes and leaves nothing behind. Where HSSL_BACKEND is dask or ray, the runs go to that
+    cluster: a local one, or the one at HSSL_BACKEND_ADDRESS, such as tcp://10.0.0.1:8786.
 
     Args:
         run: called with one value of each setting, by name; gives a measure, or measures by name.
-        label: of the progress bar; None shows none. workers: how many at a time; None means one a core.
+        label: of the progress bar; None shows none.
+        workers: how many at a time; None means one a core; 1 means none but this process. A cluster uses all it has.
         grid: by setting, its values: a list or another iterable; a mapping from names to values, of which the frame
             shows the names; or a single value, which holds for all runs. The last setting varies fastest.
     Returns:
         A row a run, in the order of the product: a column a setting, and a column a measure ("value" where `run`
         gives one without a name).
     Raises:
-        ArgumentError: a setting without values, a measure called like a setting, or workers < 1. What `run` raises
-        goes through, with a note that names the setting.
+        ArgumentError: a setting without values, a measure called like a setting, or workers < 1; or the cluster is
+        not there. What `run` raises goes through, with a note that names the setting.
     Taught in: content_style, "The table".
 
     >>> sweep(lambda rule, seed: {"score": rule(seed)}, rule={"double": lambda x: 2 * x}, seed=range(2), workers=1)
@@ -63,13 +71,17 @@ def side_by_side(
         raise ArgumentError("settings: wanted at least one, got an empty list")
     if workers is not None and workers < 1:
         raise ArgumentError(f"workers: wanted at least 1, got {workers}")
-    count = min(workers or cpu_count(), len(settings))
-    # by value: arrays that joblib would map into memory arrive read-only
-    run = Parallel(n_jobs=count, return_as="generator", max_nbytes=None)
+    each = functools.partial(_alone, function)
+    if workers != 1 and not _inside.get() and (on_cluster := cluster()):
+        done = on_cluster(each, settings)
+    else:
+        # by value: arrays that joblib would map into memory arrive read-only
+        run = Parallel(min(workers or cpu_count(), len(settings)), return_as="generator", max_nbytes=None)
+        done = enumerate(run(delayed(each)(setting) for setting in settings))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped while")  # one that grew too large was replaced: no harm
-        done = run(delayed(_alone)(function, setting) for setting in settings)
-        return list(progress(done, label, total=len(settings)))
+        found = dict(progress(done, label, total=len(settings)))
+    return [found[number] for number in range(len(settings))]
 
 
 def _options(values: Any) -> list[tuple[Any, Any]]:
@@ -82,6 +94,7 @@ def _options(values: Any) -> list[tuple[Any, Any]]:
 
 def _alone(function: Callable[..., Any], setting: dict):
     """In one thread, with numbers too small to matter taken for 0; the caller's settings come back."""
+    inside = _inside.set(True)
     threads, flushed = torch.get_num_threads(), (torch.tensor(1e-310, dtype=torch.float64) * 1).item() == 0
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -91,3 +104,4 @@ def _alone(function: Callable[..., Any], setting: dict):
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
+        _inside.reset(inside)

@@ -52,7 +52,7 @@ def write_rendered(
         progress: what goes through the batches, such as `tqdm`.
     Raises:
         ValueError: the folder holds other latents: of the release, or of another count or seed; names the file.
-    Taught in: sharing, "The released data at full size".
+    Taught in: full_size, "The released images".
 
     >>> from hssl.worlds.scenes.causal3dident import Causal3DIdent
     >>> folder = getfixture("tmp_path")
