@@ -110,28 +110,27 @@ def _dask(address: str):
 def _on_ray(address: str, task: Callable, items: list) -> Iterator[tuple[int, Any]]:
     import ray  # pyright: ignore[reportMissingImports]
 
+    if address:
+        _answers(address)
     if not ray.is_initialized():
+        settings = {"num_cpus": cpu_count(), "include_dashboard": False}
         if address:
-            _answers(address)
-        settings = (
-            {"address": address.removeprefix("tcp://")}
-            if address
-            else {"num_cpus": cpu_count(), "include_dashboard": False}
-        )
+            settings = {"address": address.removeprefix("tcp://")}
         ray.init(**settings, log_to_driver=False, logging_level="warning")
-    remote = ray.remote(num_cpus=1, max_retries=3)(task)
-    index = {remote.remote(item): number for number, item in enumerate(items)}
+    dumps, loads = ray.cloudpickle.dumps, ray.cloudpickle.loads  # Ray itself would hand over arrays read-only
+    remote = ray.remote(num_cpus=1, max_retries=3)(lambda item: dumps(task(loads(item))))
+    index = {remote.remote(dumps(item)): number for number, item in enumerate(items)}
     try:
         while index:
             (done, *_), _ = ray.wait(list(index))
             try:
-                yield index[done], ray.get(done)
+                result = loads(ray.get(done))
             except ray.exceptions.RayError as error:
-                raise _error(getattr(error, "cause", None) or error, items[index[done]]) from None
-            del index[done]
+                raise _error(getattr(error, "cause", None) or error, items[index.pop(done)]) from None
+            yield index.pop(done), result
     except BaseException:
         for reference in index:
-            ray.cancel(reference, force=True)
+            ray.cancel(reference)  # by force it can end this process, too
         raise
 
 
