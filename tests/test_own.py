@@ -376,6 +376,12 @@ def test_the_size_of_the_windows_is_chosen(shown):
     assert chosen["level"] == "16 px" and seen(shown) == pytest.approx([hit[3] for hit in by_numpy(shown)], abs=1e-6)
 
 
+def test_axe_finds_nothing(shown):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(shown).response["violations"]
+    assert not found, [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
+
+
 def test_without_a_script_there_is_a_picture_with_words(browser, images, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(own.page(images, own.windows(own.hierarchy(), images)), "utf-8")
