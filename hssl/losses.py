@@ -243,8 +243,7 @@ def neighbour_info_nce(
     """
     if not 0 <= level < len(valid):
         raise ArgumentError(f"level: wanted 0 to {len(valid) - 1}, got {level}")
-    pairs = [facing(embeddings, *draw_neighbours(valid[level], generator)) for _ in range(each)]
-    first, second = (torch.cat(blocks) for blocks in zip(*pairs, strict=True))
+    first, second = facing(embeddings, *draw_neighbours(valid[level], generator, each))
     return info_nce(first, second, temperature=temperature, symmetric=True)
 
 

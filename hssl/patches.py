@@ -164,14 +164,15 @@ def neighbours(
 
 @checked
 def draw_neighbours(
-    valid: Bool[Tensor, "n rows cols"], generator: torch.Generator
-) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    valid: Bool[Tensor, "n rows cols"], generator: torch.Generator, each: Count = 1
+) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
     """A pair of windows of each image that lie side by side or one above the other, all such pairs equally likely.
 
     Args:
         valid: which windows may be drawn, shape (n, rows, cols), bool.
+        each: how many pairs of each image, drawn with replacement: one of every image, then the next of every image.
     Returns:
-        Indices of the first (left or upper) and of the second, in reading order, shape (n,) each, int64.
+        Indices of the first (left or upper) and of the second, in reading order, shape (each · n,) each, int64.
     Raises:
         ArgumentError: another shape or type, a grid of one window, or images without two valid neighbours; says how
             many.
@@ -190,7 +191,8 @@ def draw_neighbours(
     both = valid.flatten(1)[:, first] & valid.flatten(1)[:, second]  # (n, pairs)
     if lonely := (~both.any(1)).sum().item():
         raise ArgumentError(f"valid: {lonely} of {len(valid)} images have no two valid windows side by side")
-    chosen = torch.multinomial(both.float(), 1, generator=generator)[:, 0]
+    weights = both.float()
+    chosen = torch.cat([torch.multinomial(weights, 1, generator=generator)[:, 0] for _ in range(each)])
     return first[chosen], second[chosen]
 
 
@@ -218,10 +220,10 @@ def have_neighbours(*valid: Bool[Tensor, "n _ _"]) -> Bool[Tensor, " n"]:
 @checked
 def facing(
     embeddings: Float[Tensor, "n rows cols width"],
-    first: Int[Tensor, " n"],
-    second: Int[Tensor, " n"],
-    others: Int[Tensor, " n"] | None = None,
-) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
+    first: Int[Tensor, " pairs"],
+    second: Int[Tensor, " pairs"],
+    others: Int[Tensor, " pairs"] | None = None,
+) -> tuple[Float[Tensor, "pairs dim"], Float[Tensor, "pairs dim"]]:
     """The blocks of two neighbouring windows that face each other: each embedding holds one block per side.
 
     The blocks are for what lies to the right, below, to the left and above, in this order. Of windows side by side
@@ -230,12 +232,14 @@ def facing(
 
     Args:
         embeddings: shape (n, rows, cols, 4 · dim), rows and cols of windows.
-        first, second: as `draw_neighbours` gives them, shape (n,) each.
-        others: images whose windows at the second's position take its place, shape (n,), int64; None means its own.
+        first, second: as `draw_neighbours` gives them, shape (each · n,) each.
+        others: images whose windows at the second's position take its place, shape (each · n,), int64; None means its
+            own.
     Returns:
-        The block of the first and that of the second, shape (n, dim) each.
+        The block of the first and that of the second, shape (each · n, dim) each.
     Raises:
-        ArgumentError: another shape or type, windows or images that are not there, or windows that are no neighbours.
+        ArgumentError: another shape or type, no whole number of pairs an image, windows or images that are not there,
+            or windows that are no neighbours.
     Taught in: joint_incremental, "Windows, pairs and heads".
 
     >>> z = torch.tensor([[[[0.0, 1, 2, 3], [4, 5, 6, 7]]]])  # one image, two windows side by side, blocks of one
@@ -245,13 +249,15 @@ def facing(
     n, height, cols, width = embeddings.shape
     if not width or width % 4:
         raise ArgumentError(f"embeddings: wanted shape (n, rows, cols, 4 · dim), got {tuple(embeddings.shape)}")
+    if not n or len(first) % n:
+        raise ArgumentError(f"first, second: wanted a multiple of the {n} images, got {len(first)}")
     _below(height * cols, first=first, second=second)
     step = second - first
     if not ((step == cols) | ((step == 1) & (second % cols > 0))).all():
         raise ArgumentError("first, second: some of these windows are no neighbours")
     if others is not None:
         _below(n, others=others)
-    rows = torch.arange(n, device=embeddings.device)
+    rows = torch.arange(n, device=embeddings.device).repeat(len(first) // n)
     others = rows if others is None else others
     blocks, below = embeddings.flatten(1, 2).unflatten(2, (4, -1)), (step == cols).long()
     return blocks[rows, first, below], blocks[others, second, 2 + below]

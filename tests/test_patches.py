@@ -150,9 +150,12 @@ BLOCKS, AT, NEXT = torch.zeros(4, 1, 2, 8), torch.zeros(4, dtype=torch.int64), t
         (lambda: facing(BLOCKS[..., :6], AT, NEXT), r"embeddings: wanted shape \(n, rows, cols, 4 · dim\), got"),
         (lambda: facing(BLOCKS[..., :0], AT, NEXT), r"embeddings: wanted shape \(n, rows, cols, 4 · dim\), got"),
         (lambda: facing(BLOCKS[0], AT, NEXT), "embeddings: wanted Float"),
-        (lambda: facing(BLOCKS, AT[:1], NEXT), r"first: wanted Int\[Tensor, 'n'\] where n = 4.* got i64\[1\]"),
-        (lambda: facing(BLOCKS, AT, NEXT[:1]), r"second: wanted Int.* n = 4.* got i64\[1\]"),
-        (lambda: facing(BLOCKS, AT[:1], NEXT[:1]), r"first: wanted Int.* n = 4.* got i64\[1\]"),
+        (
+            lambda: facing(BLOCKS, AT[:1], NEXT),
+            r"second: wanted Int\[Tensor, 'pairs'\] where .*pairs = 1.* got i64\[4\]",
+        ),
+        (lambda: facing(BLOCKS, AT, NEXT[:1]), r"second: wanted Int.* pairs = 4.* got i64\[1\]"),
+        (lambda: facing(BLOCKS, AT[:1], NEXT[:1]), "first, second: wanted a multiple of the 4 images, got 1"),
         (lambda: facing(BLOCKS, AT.float(), NEXT), "first: wanted Int"),
         (lambda: facing(BLOCKS, AT - 16, NEXT - 16), "first: wanted 0 to 1, got -16 to -16"),
         (lambda: facing(BLOCKS, AT - 1, AT), "first: wanted 0 to 1, got -1 to -1"),
@@ -169,6 +172,19 @@ def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert isinstance(caught.value, TypeError)
+
+
+def test_several_pairs_of_each_image_are_those_drawn_one_after_another(g):
+    valid, z = torch.rand(20, 3, 4, generator=g) < 0.9, torch.randn(20, 3, 4, 8, generator=g)
+    valid = valid[have := have_neighbours(valid)]
+    z = z[have]
+    once, again = (torch.Generator().manual_seed(5) for _ in range(2))
+    each = [draw_neighbours(valid, once) for _ in range(3)]
+    first, second = draw_neighbours(valid, again, 3)
+    assert torch.equal(first, torch.cat([pair[0] for pair in each]))
+    assert torch.equal(second, torch.cat([pair[1] for pair in each]))
+    blocks = zip(*(facing(z, *pair) for pair in each), strict=True)
+    assert all(map(torch.equal, facing(z, first, second), map(torch.cat, blocks)))
 
 
 def test_a_window_at_the_end_of_a_row_is_no_neighbour_of_the_next_rows_first():

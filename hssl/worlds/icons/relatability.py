@@ -187,7 +187,8 @@ class _Icon:
         self.bar, self.cuts = slash(name), cuts(name)
         self.first_word = name.removeprefix("baseline-").split("-")[0]
         self.cover, rest, _ = icons.layers(name, size)
-        self.rest = rest if name in GOOGLE else stroke([unslashed(name)], size)[0]
+        self.lines = unslashed(name)
+        self.rest = rest if name in GOOGLE else stroke([self.lines], size)[0]
         beside, _ = across(torch.stack(pixel_grid(size, BOX), -1), self.bar)
         self.seen = (1 - self.cover) * torch.stack([beside < 0, beside > 0])  # of each side, what the slash leaves free
 
@@ -197,7 +198,7 @@ class _Icon:
         mirror = torch.eye(2) - 2 * torch.outer(run / run.norm(), run / run.norm())
         ways = {"rotated_half": [TURN, TURN.T], "mirrored_half": [mirror]}[kind]
         bar = torch.stack([1.05 * start - 0.05 * self.bar.end, 1.05 * self.bar.end - 0.05 * start])
-        moved = [[(line - about) @ way + about for line in [bar, *unslashed(self.name)]] for way in ways]
+        moved = [[(line - about) @ way + about for line in [bar, *self.lines]] for way in ways]
         if self.name not in GOOGLE:
             return stroke([lines for _, *lines in moved], self.size)
         hidden = stroke([[bar] for bar, *_ in moved], self.size, width=self.bar.width + 0.2)  # one shape with the slash
@@ -232,6 +233,7 @@ class _Row:
         self.pixel = BOX / icon.size
         points = cut if side else cut[::-1]
         self.corners = [_corners(of, window, icon.size) for of in points]
+        self.seconds = torch.unique(self.corners[1], dim=0)
         self.courses = [torch.atan2(*torch.gradient(of, dim=0)[0].T.flip(0)) for of in points]  # outwards
 
     def draw(self, controls: Names) -> dict[str, SlashedPairs] | None:
@@ -282,7 +284,7 @@ class _Row:
         steps, found = round(SHIFT / self.pixel), []
         for shift in (steps, -steps):
             drawing = pad(self.icon.rest, (shift, -shift) * 2)[None]  # to the right and down
-            moved = torch.unique(self.corners[1] + shift, dim=0)
+            moved = self.seconds + shift
             found += [self._pair(a, corner, drawing, true) for corner in moved[self._fitting(moved, a, b)]]
         return min(filter(None, found), key=lambda pair: (pair.second.sum() - true.second.sum()).abs(), default=None)
 
@@ -304,7 +306,8 @@ class _Row:
 
         None if no drawing has ink in the middle that is not connected to the first, and can stand beside the true one.
         """
-        if min(*a, *b) < 0 or max(*a, *b) > self.icon.size - self.window:
+        at = [*a.tolist(), *b.tolist()]
+        if min(at) < 0 or max(at) > self.icon.size - self.window:
             return None
         centres = torch.stack([a, b]) + self.window // 2
         here, there = ((..., *(slice(k, k + self.window) for k in corner.flip(0).tolist())) for corner in (a, b))
