@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
-from torchvision.transforms import v2
 
 from hssl.checks import ArgumentError, Count, Inside, checked
 from hssl.pairs import Pairs, View
@@ -103,6 +102,10 @@ def camera(images: Images, generator: torch.Generator) -> Images:
     >>> camera(torch.rand(2, 3, 16, 16, generator=g), g).shape
     torch.Size([2, 3, 16, 16])
     """
+    from torchvision.transforms import (
+        v2,  # here, as it loads all models of torchvision: seconds that no other view needs
+    )
+
     blur = v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.2))], p=0.5)
     return _each(v2.Compose([v2.ColorJitter(brightness=0.3), blur, v2.GaussianNoise(sigma=0.03)]), images, generator)
 

@@ -9,7 +9,6 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from hssl.checks import Count, Finite, Fraction, checked, finite
@@ -128,6 +127,8 @@ def offset_and_slope(logits: Scores, labels: Labels) -> tuple[float, float]:
     no, yes = values[positive == 0], values[positive == 1]
     if not (len(no) and len(yes) and no.min() < yes.max() and yes.min() < no.max()):
         raise ValueError("logits: no offset and slope fit best, as one threshold separates the labels")
+    from sklearn.linear_model import LogisticRegression  # here, as `probes` does it
+
     fitted = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(values[:, None], positive)
     return float(fitted.intercept_[0]), float(fitted.coef_[0, 0])
 

@@ -37,6 +37,9 @@ WORDS = {
     Fraction: "a number from 0 to 1",
     Inside: "a number between 0 and 1, neither of them",
 }
+#: Axes of declared images, and where to get such images from.
+_IMAGES = re.compile(r"(h w|height width|size size|\{self\.size\} \{self\.size\})'\]")
+_READ = "; hssl.reading.read_image makes float32 in [0, 1] of a file, a PIL image, an array or whole numbers"
 _TOWER = BeartypeConf(is_pep484_tower=True)  # an int is welcome where a float is declared
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -128,7 +131,9 @@ def _shorten(message: str, function: Callable, given: dict[str, Any]) -> str:
     words = _say(get_type_hints(function, include_extras=True)[found[1]])
     sizes = re.findall(r"^(\w+)=(\d+)$", message, re.MULTILINE)
     bound = f" where {', '.join(f'{axis} = {size}' for axis, size in sizes)}" if sizes and "'" in words else ""
-    return f"{found[1]}: wanted {words.format(**given)}{bound}, got {came[1]}"
+    value = given.get(found[1])
+    unread = _IMAGES.search(words) and not (isinstance(value, Tensor) and value.is_floating_point())
+    return f"{found[1]}: wanted {words.format(**given)}{bound}, got {came[1]}{_READ if unread else ''}"
 
 
 def _say(hint: Any) -> str:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from hssl.checks import ArgumentError, Count, Positive, checked
 
+#: Of any dtype but those in which images lie in files, whose numbers go up to 255 or 65535.
+Images = Float[Tensor, "n c height width"] | Int[Tensor, "n c height width"] | Bool[Tensor, "n c height width"]
+
 
 @checked
 def grid_shape(height: Count, width: Count, size: Count, stride: Count | None = None) -> tuple[int, int]:
@@ -33,16 +36,16 @@ def grid_shape(height: Count, width: Count, size: Count, stride: Count | None = 
 
 
 @checked
-def grid(images: Shaped[Tensor, "n c height width"], size: Count, stride: Count | None = None) -> Tensor:
+def grid(images: Images, size: Count, stride: Count | None = None) -> Tensor:
     """All windows of images, as a view of them. Pixels at the far edges that no window reaches are left out.
 
     Args:
-        images: shape (n, c, height, width), any dtype.
+        images: shape (n, c, height, width); a file, a PIL image, an array or uint8 goes through `read_image` first.
         size, stride: as in `grid_shape`.
     Returns:
         Shape (n, rows, cols, c, size, size), in the memory of the images: copy before you write.
     Raises:
-        ArgumentError: another shape, no image, or as `grid_shape`.
+        ArgumentError: another shape, uint8 or uint16, no image, or as `grid_shape`.
 
     >>> grid(torch.zeros(2, 3, 32, 48), 8).shape
     torch.Size([2, 4, 6, 3, 8, 8])
@@ -56,18 +59,19 @@ def grid(images: Shaped[Tensor, "n c height width"], size: Count, stride: Count 
 
 @checked
 def cut(
-    images: Shaped[Tensor, "n c height width"], rows: Int[Tensor, " m"], corners: Int[Tensor, "m 2"], size: Count
+    images: Images, rows: Int[Tensor, " m"], corners: Int[Tensor, "m 2"], size: Count
 ) -> Shaped[Tensor, "m c {size} {size}"]:
     """Windows of images, wherever they lie.
 
     Args:
-        images: shape (n, c, height, width).
-        rows: which image, shape (m,), int64. corners: row and column of the upper left pixel, shape (m, 2), int64.
+        images: as in `grid`. rows: which image, shape (m,), int64.
+        corners: row and column of the upper left pixel, shape (m, 2), int64.
         size: side length of the windows, in pixels.
     Returns:
         Shape (m, c, size, size), a copy.
     Raises:
-        ArgumentError: another shape, no window, an image that is not there, or a window that reaches out of its image.
+        ArgumentError: another shape, uint8 or uint16, no window, an image that is not there, or a window that reaches
+            out of its image.
 
     >>> images = torch.arange(12).view(1, 1, 3, 4)
     >>> cut(images, torch.tensor([0]), torch.tensor([[1, 2]]), 2).tolist()

@@ -1,7 +1,7 @@
 """What can be decoded from a representation: R² of a factor, accuracy of a class, AUC of a score.
 
 Estimators are scikit-learn's; here stands only how they are set up. Whether a score is a probability is left to
-`calibration`.
+`calibration`. Who uses an estimator imports it: to load scikit-learn takes nearly as long as to load PyTorch.
 """
 
 import itertools
@@ -13,13 +13,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Integer, Real
-from scipy.linalg import cho_factor, cho_solve
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import r2_score, roc_auc_score
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.model_selection import KFold
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -105,7 +98,7 @@ def accuracy(representation: Matrix, classes: Classes, *, labels: Count | None =
     scored = np.concatenate([of[len(of) // 2 :] for of in rows])
     x = _standardised(x, x[np.concatenate(fitted)])
     chosen = np.sort(np.concatenate([of[:labels] for of in fitted]))
-    model = LogisticRegression(max_iter=2000).fit(x[chosen], y[chosen])
+    model = _logistic_regression().fit(x[chosen], y[chosen])
     return float(model.score(x[scored], y[scored]))
 
 
@@ -149,7 +142,7 @@ def few_labels(
     if len(rows) < 2 or labels > least:
         raise ValueError(f"labels: wanted 1 to {least} per class, of at least two classes; got {labels}, {len(rows)}")
     x = _standardised(x, x[np.concatenate(fitted)]) if standardise else x
-    rng, model, scores = np.random.default_rng(seed), probe or LogisticRegression(max_iter=2000), []
+    rng, model, scores = np.random.default_rng(seed), probe or _logistic_regression(), []
     for _ in range(draws):
         chosen = np.concatenate([rng.choice(of, labels, replace=False) for of in fitted])
         scores.append(model.fit(x[chosen], y[chosen]).score(x[scored], y[scored]))
@@ -245,6 +238,8 @@ def auc(scores: Scores, labels: Labels) -> float:
     >>> auc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
     0.75
     """
+    from sklearn.metrics import roc_auc_score
+
     values, positive = scores_and_labels("scores", scores, labels)
     if positive.all() or not positive.any():
         raise ValueError("labels: wanted both 0 and 1 among them")
@@ -396,6 +391,9 @@ def _in_halves(representation: Matrix, factor: Factor, method: Method) -> tuple[
 
 def _regress(x: np.ndarray, factors: list[np.ndarray], method: Method) -> list[float]:
     """R² of each factor, shape (n, k), in the second half of the samples, by what is fitted to the first."""
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import r2_score
+
     half = len(x) // 2
     known = [y[:half] for y in factors]
     models = [LinearRegression() for _ in factors] if method == "linear" else _choose_kernel_ridge(x[:half], known)
@@ -403,12 +401,20 @@ def _regress(x: np.ndarray, factors: list[np.ndarray], method: Method) -> list[f
     return [float(r2_score(y[half:], guess)) for y, guess in zip(factors, predicted, strict=True)]
 
 
-def _choose_kernel_ridge(x: np.ndarray, factors: list[np.ndarray]) -> list[KernelRidge]:
+def _logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=2000)
+
+
+def _choose_kernel_ridge(x: np.ndarray, factors: list[np.ndarray]) -> list:
     """Width and penalty for each factor as scikit-learn's GridSearchCV chooses them with 3 folds, of the first samples.
 
     What is best for few samples may be too narrow for many. So the best penalty of every width competes once more on
     a fold of all samples, where there are more.
     """
+    from sklearn.kernel_ridge import KernelRidge
+
     found = _search(x[:SEARCHED], [y[:SEARCHED] for y in factors], dict.fromkeys(GAMMAS, ALPHAS), folds=3)
     if len(x) > SEARCHED:
         finalists = [[max(itertools.product([gamma], ALPHAS), key=of.__getitem__) for gamma in GAMMAS] for of in found]
@@ -426,6 +432,11 @@ def _search(
 
     One distance matrix serves all settings, and one factorisation of the kernel all factors.
     """
+    from scipy.linalg import cho_factor, cho_solve
+    from sklearn.metrics import r2_score
+    from sklearn.metrics.pairwise import euclidean_distances
+    from sklearn.model_selection import KFold
+
     scores, y = [defaultdict(float) for _ in factors], np.hstack(factors)
     ends = np.cumsum([of.shape[1] for of in factors])[:-1]
     for fitted, scored in itertools.islice(KFold(3).split(x), folds):
@@ -443,6 +454,8 @@ def _search(
 
 
 def _standardised(x: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    from sklearn.preprocessing import StandardScaler
+
     return np.asarray(StandardScaler().fit(fitted).transform(x))
 
 

@@ -53,8 +53,9 @@ def read_image(source: Any, *, size: Count | None = None, name: str | None = Non
         found = _of_picture(found, size) if isinstance(found, Image.Image) else _of_array(found)
     except _DAMAGED as error:
         raise ValueError(f"{name}: {_reason(error)}") from error
-    image = found[:3] * found[3:] + (1 - found[3:]) if len(found) == 4 else found  # on white
-    return _smaller(image.clamp(0, 1), size).contiguous()
+    if len(found) in (2, 4):  # on white
+        found = found[:-1] * found[-1:] + (1 - found[-1:])
+    return _smaller(found.clamp(0, 1), size).expand(3, -1, -1).contiguous()
 
 
 @checked
@@ -100,7 +101,7 @@ def _opened(source: str | Path | bytes | memoryview, size: int | None) -> Image.
 
 
 def _of_picture(image: Image.Image, size: int | None) -> Tensor:
-    """Shape (3 or 4, h, w), upright."""
+    """Shape (1 to 4, h, w), upright."""
     if 0 in image.size:
         raise ValueError(f"wanted an image, got no pixels: size {image.size}")
     image = ImageOps.exif_transpose(image)
@@ -117,13 +118,13 @@ def _of_picture(image: Image.Image, size: int | None) -> Tensor:
         raise ValueError("wanted RGB, grey, palette, CMYK, YCbCr or HSV, got mode LAB")
     clear = image.has_transparency_data
     image = image.convert("RGBA" if clear else "RGB")
-    if size is not None and not clear:
+    if size is not None:
         image.thumbnail((size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
 def _of_array(values: Any) -> Tensor:
-    """Shape (3 or 4, h, w)."""
+    """Shape (1 to 4, h, w): grey or RGB, with or without alpha."""
     if first := isinstance(values, Tensor):
         if values.is_meta or values.layout != torch.strided:
             raise ValueError(f"wanted a dense tensor with values, got {values.layout} on {values.device}")
@@ -146,10 +147,7 @@ def _of_array(values: Any) -> Tensor:
             raise ValueError(f"wanted floating-point numbers in [0, 1], got {low:.4g} to {high:.4g}")
     elif values.dtype.name not in _FULL:
         raise ValueError(f"wanted bool, uint8, uint16 or floating-point numbers in [0, 1], got {values.dtype}")
-    image = torch.from_numpy(values.astype(np.float32) / np.float32(_FULL.get(values.dtype.name, 1.0)))
-    if len(image) in (1, 2):  # grey, with or without alpha
-        image = torch.cat([image[:1].expand(3, -1, -1), image[1:]])
-    return image
+    return torch.from_numpy(values.astype(np.float32) / np.float32(_FULL.get(values.dtype.name, 1.0)))
 
 
 def _smaller(image: Tensor, size: int | None) -> Tensor:

@@ -14,14 +14,13 @@ import sys
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.functional import pil_to_tensor
 
 from hssl import augment, probes
 from hssl.checks import ArgumentError
@@ -33,6 +32,9 @@ from hssl.training.processes import count, gathered, joined, parallel, rank, wai
 from hssl.worlds.scenes import FACTORS, GROUPS, LATENTS, VARIABLES
 from hssl.worlds.scenes.causal3dident import Causal3DIdent
 from hssl.worlds.scenes.release import PUBLISHED, write_rendered
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MEAN, SD = (0.4327, 0.2689, 0.2839), (0.1201, 0.1457, 0.1082)  # of the released images, by channel
 BACKBONES = ("resnet18", "resnet50", "resnet101", "resnet152", "convnet")
@@ -93,7 +95,8 @@ class Scenes(Dataset):
 
     def pixels(self, item: int) -> Tensor:
         image, size = self.data.image(item), (self.setting.size, self.setting.size)
-        return pil_to_tensor(image if image.size == size else image.resize(size, Image.Resampling.BILINEAR))
+        image = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 class Network(nn.Module):
@@ -166,8 +169,10 @@ def train(setting: Setting, device: torch.device, file: Path) -> Network:
     return network
 
 
-def score(network: Network, setting: Setting) -> pd.DataFrame:
+def score(network: Network, setting: Setting) -> "pd.DataFrame":
     """Accuracy of the class and R² of the rest, as plain numbers, on the test split: rows are layers, and published."""
+    import pandas as pd
+
     data = Causal3DIdent(setting.folder, "test")
     chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: setting.probed]
     device, scenes = network.mean.device, Scenes(data, setting)
@@ -187,7 +192,7 @@ def score(network: Network, setting: Setting) -> pd.DataFrame:
     return pd.DataFrame(rows).T[list(VARIABLES)]
 
 
-def run(setting: Setting) -> pd.DataFrame | None:
+def run(setting: Setting) -> "pd.DataFrame | None":
     """Make the folder if that is asked for, train, score, and keep what was found; the first process gives the scores.
 
     Raises:

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build" / "html"
 NAMES = [*sorted(p.relative_to(SITE).as_posix() for p in (SITE / "book").rglob("*.html")), "index.html", "search.html"]
+MOST = 3_000_000  # bytes of a page with all that it loads, not compressed
 THEME = ("[PST]: ", "[togglebutton]: ")  # what the theme itself logs: the colour mode it chose, and so on
 
 
@@ -44,6 +45,59 @@ def test_page(browser, host, name, scheme, width, sideways):
     assert all(url.startswith((host, "data:", "blob:")) for url in asked)
     page.wait_for_function(f"document.documentElement.dataset.theme == '{scheme}'")
     assert page.evaluate(sideways) <= 0
+    page.close()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_a_page_loads_is_light(browser, host, name):
+    page = browser.new_page(viewport={"width": 1400, "height": 900}, device_scale_factor=2)
+    loaded = {}
+    page.on("response", lambda response: loaded.setdefault(response.url, response))
+    page.goto(f"{host}/{name}", wait_until="networkidle")
+    page.eval_on_selector_all("img[loading=lazy]", "all => all.forEach((image) => (image.loading = 'eager'))")
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    page.wait_for_load_state("networkidle")
+    bytes_of = {url: len(response.body()) for url, response in loaded.items() if url.startswith(host) and response.ok}
+    assert sum(bytes_of.values()) <= MOST, sorted(bytes_of.items(), key=lambda item: -item[1])[:8]
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_nothing_moves_when_images_arrive(browser, host, width):
+    page, held = browser.new_page(viewport={"width": width, "height": 900}), []
+    page.route("**/_images/*", lambda route: route.continue_() if held is None else held.append(route))
+    page.goto(f"{host}/book/content_style.html", wait_until="domcontentloaded")
+    room = "all => all.map((image) => [image.clientWidth, image.clientHeight])"
+    before = page.eval_on_selector_all("figure img", room)
+    waiting, held = held, None
+    for route in waiting:
+        route.continue_()
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")  # which loads the others
+    page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth)")
+    assert page.eval_on_selector_all("figure img", room) == before and all(height for _, height in before)
+    page.close()
+
+
+def test_a_print_shows_images_that_were_never_seen(browser, host):
+    page, asked = browser.new_page(), []
+    page.on("response", lambda response: asked.append(response.url))
+    page.goto(f"{host}/book/sharing.html", wait_until="networkidle")
+    late = [image.get_attribute("src").removeprefix("..") for image in page.locator("img[loading=lazy]").all()]
+    assert len(late) > 2 and not all(f"{host}{name}" in asked for name in late)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    assert all(f"{host}{name}" in asked for name in late)
+    assert page.pdf().count(b"/Subtype /Image") > len(late)
+    page.close()
+
+
+def test_every_icon_is_drawn(browser, host):
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(f"{host}/book/content_style.html", wait_until="networkidle")
+    empty = """all => all.filter((icon) => ["none", "normal"].includes(getComputedStyle(icon, "::before").content))
+        .map((icon) => icon.className)"""
+    assert page.locator("[class*='fa-']").count() > 5
+    assert page.eval_on_selector_all(".fa-solid, .fas, .fa-brands, .fab, .fa-regular, .far", empty) == []
     page.close()
 
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from hssl.worlds.scenes import LATENTS, Latents, resample
-from hssl.worlds.scenes.causal3dident import SCALE, Causal3DIdent
+from hssl.worlds.scenes.causal3dident import Causal3DIdent
+from hssl.worlds.scenes.release import SCALE
 
 COUNT = 4  # pictures a class
 

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, metadata, version
 from itertools import chain
@@ -30,6 +32,13 @@ FLOORS = (
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 SIDEWAYS = {("calibration", "probes")}  # may only shrink
+LATE = {"IPython", "ipywidgets", "matplotlib", "pandas", "seaborn", "sklearn", "torchvision", "scipy.stats"}
+LEARNING = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "hssl").rglob("*.py")
+    # these show, or are torchvision's
+    if not {"reporting", "widgets", "causal3dident", "scale", "own"} & {*path.parts, path.stem}
+)
 
 
 def test_every_direct_dependency_has_a_tested_version():
@@ -47,7 +56,7 @@ def test_tested_versions_install_on_every_promised_python(python):
             installed = version(name) == pin
         except PackageNotFoundError:
             continue
-        if installed and (asked := metadata(name)["Requires-Python"]):
+        if installed and (asked := metadata(name).get("Requires-Python")):
             assert python in SpecifierSet(asked), f"{name} {pin} asks for Python {asked}"
 
 
@@ -71,3 +80,20 @@ def test_modules_import_from_lower_floors_only():
         if part != "__init__":
             found |= {(part, other) for other in imports(path) if other != part and FLOOR[other] >= FLOOR[part]}
     assert found == SIDEWAYS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("modules", "late"),
+    [
+        (["hssl"], LATE | {"torch", "numpy", "scipy"}),
+        (LEARNING, LATE),
+        (["hssl.reporting.results"], LATE - {"IPython", "pandas"}),
+        (["hssl.widgets"], LATE - {"IPython", "ipywidgets", "matplotlib"}),
+    ],
+    ids=["hssl", "all that learns", "results", "widgets"],
+)
+def test_an_import_loads_nothing_heavy_before_it_is_used(modules, late):
+    code = f"import sys, {', '.join(modules)}; print(*set({sorted(late)}) & sys.modules.keys())"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert loaded.stdout.split() == []

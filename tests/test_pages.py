@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 
 SITE = Path(__file__).parents[1] / "_build" / "html"
 NOT_BUILT = "the book is not built; make book"
@@ -69,3 +70,22 @@ def test_everything_a_page_loads_is_its_own(path):
         parts = urlsplit(address)
         assert parts.scheme == "data" or not parts.netloc, f"{address} comes from elsewhere"
         assert parts.scheme == "data" or (path.parent / unquote(parts.path)).exists(), f"{address} is missing"
+
+
+@each
+def test_images_below_the_first_wait_and_leave_room(path):
+    images = [tag for tag in soup(path).find_all("img", src=True) if not tag["src"].startswith("data:")]
+    images = [tag for tag in images if (path.parent / unquote(tag["src"])).is_file()]
+    for tag in images[1:]:
+        assert (tag.get("loading"), tag.get("decoding")) == ("lazy", "async"), tag
+    for tag in images:
+        with Image.open(path.parent / unquote(tag["src"])) as image:
+            assert (int(tag["width"]), int(tag["height"])) == image.size, tag
+    for tag in soup(path).select("a.image-reference"):
+        assert tag["href"] == tag.img["src"]
+
+
+@each
+def test_mathjax_is_loaded_where_there_is_a_formula(path):
+    loaded = any("/mathjax/" in tag["src"] for tag in soup(path).find_all("script", src=True))
+    assert loaded == bool(soup(path).select(".math"))

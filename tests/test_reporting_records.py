@@ -268,6 +268,22 @@ def test_minutes(seconds, text):
     assert results.minutes(seconds) == text
 
 
+def test_machines_by_hand(folder):
+    assert results.machines().empty
+    one = {"seconds": 1200, "cores": 1, "runs": 10, "longest": 500}
+    other = {"seconds": 1201, "cores": 2}  # as it was kept before runs were counted
+    kept = {"one": {"full": one, "quick": other}, "other": {"full": other}, "short": {"quick": one}}
+    (folder / "run_times.json").write_text(json.dumps(kept))
+    found = results.machines()
+    assert found.index.tolist() == ["one", "other", "all"]
+    assert found["core minutes"].tolist() == [20, 41, 61] and found["machines"].tolist() == [1, 3, 4]
+    assert found["longest run"].tolist() == ["8 min 20 s", "", "8 min 20 s"]
+    assert found["runs"].tolist() == [10, "", 10]
+    assert results.machines(400)["machines"].tolist() == ["–", 4, "–"]  # one run takes longer
+    assert results.machines(cores=4)["machines"].tolist() == [1, 2, 2]
+    assert results.machines(budget="quick").index.tolist() == ["one", "short", "all"]
+
+
 def test_run_times_and_benchmarks(folder):
     assert results.run_time("demo") == ""
     (folder / "run_times.json").write_text('{"demo": {"quick": {"seconds": 55, "cores": 2}}}')

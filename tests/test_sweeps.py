@@ -1,5 +1,7 @@
 """hssl.training.sweeps: the product of settings as a tidy frame, in processes that leave the caller as it was."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +42,22 @@ def test_the_caller_keeps_its_threads_and_its_small_numbers(workers):
         assert (tiny * 1).item() > 0
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_seconds_of_each_run_are_noted_where_the_environment_says(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("HSSL_RUN_SECONDS", str(tmp_path / "seconds"))
+
+    def run(x):
+        sweep(abs_of, y=[x], workers=1, label=None)  # a sweep within a run is part of it
+        time.sleep(x)
+
+    def abs_of(y):
+        return abs(y)
+
+    sweep(run, x=[0.05, 0.2], workers=workers)
+    short, long = map(float, (tmp_path / "seconds").read_text().split())
+    assert short >= 0.05 and long >= 0.2
 
 
 def test_large_arrays_arrive_writable():

@@ -96,7 +96,7 @@ def own() -> list[Credit]:
             "https://github.com/mathjax/MathJax",
             "Apache-2.0",
             "",
-            [mathjax / "tex-mml-chtml.js"],
+            sorted(mathjax.rglob("*.js")),
             mathjax / "LICENSE",
         ),
     ]

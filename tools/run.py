@@ -10,6 +10,7 @@ through with the code that they have now are not run again.
 
 import base64
 import json
+import math
 import os
 import shutil
 import sys
@@ -121,6 +122,8 @@ def read_twin(name: str):
 def execute(notebook, name: str, budget: str, staged: Path) -> None:
     """Run every cell; then the cell that shows the run time once more, now that it is known."""
     modes = {"HSSL_RESULTS": "record", "HSSL_RESULTS_DIR": str(staged), "HSSL_PROGRESS": "0", "HSSL_BUDGET": budget}
+    each = staged / "run_seconds"
+    modes["HSSL_RUN_SECONDS"] = str(each)
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -132,19 +135,23 @@ def execute(notebook, name: str, budget: str, staged: Path) -> None:
         start = time.perf_counter()
         for index, cell in enumerate(tqdm(notebook.cells, desc=f"{name} ({budget})", unit="cell", leave=False)):
             client.execute_cell(cell, index)
-        note_time(staged / "run_times.json", name, budget, time.perf_counter() - start)
+        taken = time.perf_counter() - start
+        runs = [float(line) for line in each.read_text().split()] if each.exists() else []
+        note_time(staged / "run_times.json", name, budget, taken, runs)
         for index, cell in enumerate(notebook.cells):
             if "run-time" in cell.metadata.get("tags", []):
                 client.execute_cell(cell, index, execution_count=cell.execution_count, store_history=False)
 
 
-def note_time(path: Path, name: str, budget: str, seconds: float) -> None:
+def note_time(path: Path, name: str, budget: str, seconds: float, runs: list[float]) -> None:
+    """Of the notebook, and how many runs its sweeps had and how long the longest took."""
     times = json.loads(path.read_text()) if path.exists() else {}
     known = times.setdefault(name, {}).get(budget)
     if name in SUMMARIES:
         del times[name]
-    elif known is None or abs(seconds - known["seconds"]) > KEPT_WITHIN * known["seconds"]:
-        times[name][budget] = {"seconds": round(seconds), "cores": cpu_count()}
+    elif known is None or abs(seconds - known["seconds"]) > KEPT_WITHIN * known["seconds"] or "runs" not in known:
+        longest = {"runs": len(runs), "longest": math.ceil(max(runs, default=0))}
+        times[name][budget] = {"seconds": round(seconds), "cores": cpu_count(), **longest}
     path.write_text(json.dumps(times, indent=1, sort_keys=True) + "\n")
 
 

@@ -42,6 +42,37 @@ def run_times(chapter: str) -> dict[str, dict[str, int]]:
     return {name: times[name] for name in BUDGETS if name in times}
 
 
+def machines(within: float = 600, *, budget: str = "full", cores: int = 2) -> pd.DataFrame:
+    """How many machines the notebooks need at least, together, to be done within a time; a row a chapter, and "all".
+
+    The work of a notebook is its seconds times the cores it had. Its sweeps can be divided among machines, a single run
+    of them cannot: where the longest takes more than the time, no number of machines is enough ("–"), and where it was
+    not measured yet, the field is empty.
+
+    Args:
+        within: seconds. cores: of each machine.
+    Returns:
+        Columns "core minutes", "runs", "longest run" and "machines".
+
+    >>> list(machines().columns)
+    ['core minutes', 'runs', 'longest run', 'machines']
+    """
+    path, rows = folder() / "run_times.json", {}
+    for chapter, times in (json.loads(path.read_text()) if path.exists() else {}).items():
+        if of := times.get(budget):
+            rows[chapter] = of["seconds"] * of["cores"], of.get("runs", 0), of.get("longest", 0)
+    if rows:
+        work, runs, longest = zip(*rows.values(), strict=True)
+        rows["all"] = sum(work), sum(runs), max(longest)
+    texts = {
+        chapter: (math.ceil(work / 60), runs or "", minutes(longest) if longest else "",
+                  "–" if longest > within else math.ceil(work / (cores * within)))
+        for chapter, (work, runs, longest) in rows.items()
+    }  # fmt: skip
+    columns = ["core minutes", "runs", "longest run", "machines"]
+    return pd.DataFrame.from_dict(texts, orient="index", columns=columns)
+
+
 def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str, stopped: bool = False) -> None:
     """Keep what a benchmark measured: our side and the other, in the same unit, and in words what was compared.
 

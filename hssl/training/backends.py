@@ -69,7 +69,7 @@ def _on_dask(address: str, task: Callable, items: list) -> Iterator[tuple[int, A
             if future.status == "error":
                 raise _error(result[1], items[index[future.key]])
             if future.status != "finished":
-                raise ConnectionError(f"{BACKEND}: the scheduler at {client.scheduler.address} was lost")
+                raise ConnectionError(f"{BACKEND}: the scheduler was lost ({address or 'a local one'})")
             future.release()  # what has arrived here is not computed anew if its process dies
             yield index[future.key], result
     except BaseException:
@@ -89,7 +89,7 @@ def _dask(address: str):
 
     if not address:
         # without a limit on memory, as for other processes; each is started anew if it dies
-        one_a_core = {"n_workers": cpu_count(), "threads_per_worker": 1, "memory_limit": 0}
+        one_a_core: dict = {"n_workers": cpu_count(), "threads_per_worker": 1, "memory_limit": 0}
         return Client(LocalCluster(**one_a_core, dashboard_address="127.0.0.1:0"), set_as_default=False)
     try:
         client = Client(address, timeout=SECONDS, set_as_default=False)
@@ -100,7 +100,7 @@ def _dask(address: str):
     except TimeoutError as error:
         client.close()
         raise ArgumentError(f"{ADDRESS}: {address} has no worker yet; start some: {_START['dask']}") from error
-    if (most := max(client.nthreads().values())) > 1:
+    if (most := max(cast(dict, client.nthreads()).values())) > 1:
         client.close()
         # runs seed the generator of their process, which threads share
         raise ArgumentError(f"{ADDRESS}: wanted workers of one thread each, got one of {most}; {_START['dask']}")
@@ -108,27 +108,29 @@ def _dask(address: str):
 
 
 def _on_ray(address: str, task: Callable, items: list) -> Iterator[tuple[int, Any]]:
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
+    if address:
+        _answers(address)
     if not ray.is_initialized():
+        settings = {"num_cpus": cpu_count(), "include_dashboard": False}
         if address:
-            address = address.removeprefix("tcp://")
-            _answers(address)
-        settings = {"address": address} if address else {"num_cpus": cpu_count(), "include_dashboard": False}
+            settings = {"address": address.removeprefix("tcp://")}
         ray.init(**settings, log_to_driver=False, logging_level="warning")
-    remote = ray.remote(num_cpus=1, max_retries=3)(task)
-    index = {remote.remote(item): number for number, item in enumerate(items)}
+    dumps, loads = ray.cloudpickle.dumps, ray.cloudpickle.loads  # Ray itself would hand over arrays read-only
+    remote = ray.remote(num_cpus=1, max_retries=3)(lambda item: dumps(task(loads(item))))
+    index = {remote.remote(dumps(item)): number for number, item in enumerate(items)}
     try:
         while index:
             (done, *_), _ = ray.wait(list(index))
             try:
-                yield index[done], ray.get(done)
+                result = loads(ray.get(done))
             except ray.exceptions.RayError as error:
-                raise _error(getattr(error, "cause", None) or error, items[index[done]]) from None
-            del index[done]
+                raise _error(getattr(error, "cause", None) or error, items[index.pop(done)]) from None
+            yield index.pop(done), result
     except BaseException:
         for reference in index:
-            ray.cancel(reference, force=True)
+            ray.cancel(reference)  # by force it can end this process, too
         raise
 
 

@@ -2,12 +2,13 @@
 
 import functools
 import itertools
+import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from joblib import Parallel, cpu_count, delayed
 
@@ -15,11 +16,14 @@ from hssl.checks import ArgumentError
 from hssl.training.backends import cluster
 from hssl.training.loop import named, progress
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Whether this is a run of a sweep, whose own sweeps stay where it is.
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
-def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int | None = None, **grid) -> pd.DataFrame:
+def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int | None = None, **grid) -> "pd.DataFrame":
     """Run the product of settings, each in a process with one core of its own, with a progress bar.
 
     Seeds are independent and small networks gain little from a second core, so this is the way to use both. An
@@ -45,6 +49,8 @@ def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int |
     0  double     0      0
     1  double     1      2
     """
+    import pandas as pd  # here, so that the processes need not load it
+
     options = {name: _options(values) for name, values in grid.items()}
     if empty := [name for name, values in options.items() if not values]:
         raise ArgumentError(f"{empty[0]}: wanted at least one value, got none")
@@ -81,7 +87,11 @@ def side_by_side(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped while")  # one that grew too large was replaced: no harm
         found = dict(progress(done, label, total=len(settings)))
-    return [found[number] for number in range(len(settings))]
+    seconds, results = zip(*(found[number] for number in range(len(settings))), strict=True)
+    if (kept := os.environ.get("HSSL_RUN_SECONDS")) and not _inside.get():
+        with open(kept, "a") as file:
+            file.writelines(f"{taken:.3g}\n" for taken in seconds)
+    return list(results)
 
 
 def _options(values: Any) -> list[tuple[Any, Any]]:
@@ -93,14 +103,15 @@ def _options(values: Any) -> list[tuple[Any, Any]]:
 
 
 def _alone(function: Callable[..., Any], setting: dict):
-    """In one thread, with numbers too small to matter taken for 0; the caller's settings come back."""
-    inside = _inside.set(True)
+    """Seconds and result, in one thread, numbers too small to matter taken for 0; the caller's settings come back."""
+    start, inside = time.perf_counter(), _inside.set(True)
     threads, flushed = torch.get_num_threads(), (torch.tensor(1e-310, dtype=torch.float64) * 1).item() == 0
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
         with named(f"This was in the run with {setting}."):
-            return function(**setting)
+            result = function(**setting)
+        return time.perf_counter() - start, result
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)

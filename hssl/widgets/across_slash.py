@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import traitlets
 from jaxtyping import Float
 from PIL import Image, ImageDraw
-from scipy.special import expit
 from torch import Tensor, nn
 
 from hssl.checks import Count, Finite, checked
@@ -165,4 +165,6 @@ def _probabilities(data: dict, ink: np.ndarray) -> np.ndarray:
         np.cos(angles),
     ]
     slope, shift = data["logit"]
-    return expit(slope * run(data["judge"], np.concatenate(rows, 2).reshape(m * n, -1)).reshape(m, n) + shift)
+    return scipy.special.expit(
+        slope * run(data["judge"], np.concatenate(rows, 2).reshape(m * n, -1)).reshape(m, n) + shift
+    )

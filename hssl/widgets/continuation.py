@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
+import scipy
 import traitlets
 from PIL import Image, ImageDraw
-from scipy.special import expit
 from torch import nn
 
 from hssl.calibration import FLOOR
@@ -107,7 +107,10 @@ class Continuation(Widget):
         if self.mode == "arms":
             found = dict(next(iter(self.hypotheses().values())))
         else:
-            found = {name: float(expit(logits[0])) for name, logits in self._logits([(0, 1)], self.contrasts).items()}
+            found = {
+                name: float(scipy.special.expit(logits[0]))
+                for name, logits in self._logits([(0, 1)], self.contrasts).items()
+            }
         return found | {"difference": found["learned"] - found["ideal"]}
 
     def hypotheses(self) -> dict[str, dict[str, float]]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
+import scipy
 import torch
-from scipy.special import expit, softmax
 from torch import nn
 
 from hssl.widgets.networks import pack, run
@@ -120,7 +120,7 @@ def association_field(data: dict, turn: float, contrasts=(0.0, 0.0)) -> np.ndarr
     places = np.stack([*(grid.ravel() for grid in np.meshgrid(at, at)), np.full(FIELD**2, turn)], 1)
     between = relate(np.zeros_like(places), places, data["contours"])
     inside = np.hypot(places[:, 0], places[:, 1]) <= far
-    return (inside * expit(learned_logits(data, *between, contrasts))).reshape(FIELD, FIELD)
+    return (inside * scipy.special.expit(learned_logits(data, *between, contrasts))).reshape(FIELD, FIELD)
 
 
 def weigh(logits: Mapping[tuple[int, int], float], hypotheses: Mapping[str, Matchings]) -> dict[str, float]:
@@ -133,7 +133,7 @@ def weigh(logits: Mapping[tuple[int, int], float], hypotheses: Mapping[str, Matc
     {'one line': 0.75, 'two': 0.25}
     """
     sums = [[sum(logits[pair] for pair in matching) for matching in of] for of in hypotheses.values()]
-    weights = iter(softmax([total for of in sums for total in of]))
+    weights = iter(scipy.special.softmax([total for of in sums for total in of]))
     return {name: float(sum(next(weights) for _ in of)) for name, of in hypotheses.items()}
 
 

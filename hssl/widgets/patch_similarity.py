@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Collection, Mapping
 
 import numpy as np
+import scipy
 import traitlets
 from PIL import Image, ImageDraw
-from scipy.special import expit
 
 from hssl.checks import Count, Whole, checked
 from hssl.encoders import ConvNet
@@ -178,7 +178,7 @@ class PatchSimilarity(Widget):
         if logits is None:
             return found
         slope, offset = logits[self.data["levels"].index(level)]
-        return expit(slope * found + offset)
+        return scipy.special.expit(slope * found + offset)
 
     @traitlets.validate("selection")
     def _check_selection(self, proposal):

@@ -9,10 +9,9 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts load when they are used
 import torch
 from jaxtyping import Bool, Float
-from scipy.integrate import cumulative_trapezoid
-from scipy.special import gammainc
 from torch import Tensor
 
 from hssl.checks import Count, Fraction, checked, finite
@@ -175,7 +174,8 @@ class Contours:
         check_relations(*pairs)
         d, azimuth, turn, c1, c2 = (field.double() for field in pairs)
         rate, r = self.shape / self.mean, self.correlation
-        inside = gammainc(self.shape, rate * self.largest) - gammainc(self.shape, rate * self.smallest)
+        below = scipy.special.gammainc(self.shape, (rate * self.smallest, rate * self.largest))
+        inside = below[1] - below[0]
         scale = self.shape * math.log(rate) - math.lgamma(self.shape) - math.log(inside)
         ring = math.log((self.largest**2 - self.smallest**2) / 2)
         found = {
@@ -295,7 +295,7 @@ def _tables(model: Contours, device: torch.device) -> list[Tensor]:
     chance = torch.special.ndtr(torch.linspace(-LARGEST_DEVIATE, LARGEST_DEVIATE, ENTRIES + 1, dtype=torch.float64))
     tables = []
     for at, log_density in logs:
-        mass = cumulative_trapezoid(np.exp(log_density - log_density.max()), initial=0)
+        mass = scipy.integrate.cumulative_trapezoid(np.exp(log_density - log_density.max()), initial=0)
         tables.append(torch.tensor(np.interp(chance, mass / mass[-1], at), dtype=torch.float32, device=device))
     return tables
 

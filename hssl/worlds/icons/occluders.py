@@ -144,7 +144,8 @@ class Occluded(NamedTuple):
             raise nothing
         cuts, along, corners, centres = (of[fits] for of in (cuts, along, corners, centres))
         rows = (2 * self.image[cuts, None] + sides).flatten()
-        ink = cut(self.halves.flatten(0, 1)[:, None], rows, corners.flip(2).flatten(0, 1), window)
+        halves = self.halves.flatten(0, 1)[:, None].view(torch.int8)  # the same bits: uint8 is for `read_image`
+        ink = cut(halves, rows, corners.flip(2).flatten(0, 1), window).view(torch.uint8)
         patches, at = ink.view(-1, 2, window, window).float() / 255, slice(window // 2 - 1, window // 2 + 1)
         middle, edge = patches[:, :, at, at].mean((2, 3)), self.filled[self.image[cuts], None]
         inked = torch.where(edge, (middle >= EDGE) & (middle <= INK), middle >= INK).all(1)

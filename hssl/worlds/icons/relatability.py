@@ -9,9 +9,9 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts load when they are used
 import torch
 from jaxtyping import Bool
-from scipy.ndimage import label
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -337,7 +337,7 @@ def _corners(points: Tensor, window: int, size: int) -> Tensor:
 def _are_connected(ink: Tensor, centres: Tensor) -> bool:
     """Whether one component of ink has pixels at both centres; a centre is the corner between four pixels."""
     parts = np.zeros(ink.shape, np.int32)
-    label((ink > 0.5).numpy(), np.ones((3, 3)), parts)
+    scipy.ndimage.label((ink > 0.5).numpy(), np.ones((3, 3)), parts)
     one, two = (set(parts[y - 1 : y + 1, x - 1 : x + 1].flatten()) - {0} for x, y in centres.long().tolist())
     return bool(one & two)
 

@@ -4,14 +4,18 @@ Images that come with the book are in `labelled` and `photographs`; what encoder
 """
 
 import math
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hssl.checks import Count, Fraction, NonNegative, checked
+from hssl.checks import ArgumentError, Count, Fraction, NonNegative, checked
 from hssl.pairs import Pairs, View
 from hssl.patches import grid
+from hssl.reading import read_folder, read_image
 
 
 class Images:
@@ -20,12 +24,14 @@ class Images:
     Images are drawn without replacement as long as there are enough of them, otherwise with.
 
     Args:
-        images: shape (n, c, height, width).
+        images: shape (n, c, height, width), floating-point numbers; or a folder of images, or a sequence of what
+            `read_image` reads, all of one shape: paths, PIL images, arrays, tensors.
         views: called as `views(images, generator)`, once for each member; gives images of the same shape.
         truth: by name, a factor of the images, as in `Pairs`; views are taken to keep it.
     Raises:
-        ArgumentError: another shape or dtype, a factor of another length, or (when sampled) views that change the
-            shape.
+        ArgumentError: another shape or dtype, shapes that differ, a factor of another length, or (when sampled) views
+            that change the shape.
+        ValueError: an image that cannot be read; names it.
 
     >>> noisy = lambda x, g: x + 0.1 * torch.randn(x.shape, generator=g)
     >>> world = Images(torch.rand(50, 3, 8, 8, generator=g), noisy, {"parity": torch.arange(50) % 2})
@@ -35,7 +41,8 @@ class Images:
     """
 
     @checked
-    def __init__(self, images: Float[Tensor, "n c h w"], views: View, truth: dict[str, Tensor] | None = None):
+    def __init__(self, images: Any, views: View, truth: dict[str, Tensor] | None = None):
+        images = _read(images)
         self.images, self.views, self.truth = images, views, Pairs(images, images, truth or {}).truth
 
     def __len__(self) -> int:
@@ -46,6 +53,39 @@ class Images:
         """n pairs of views."""
         rows = draw_rows(n, len(self), generator)
         return Pairs(self.images, self.images, self.truth)[rows].viewed(self.views, generator)
+
+
+def _read(images: Any) -> Tensor:
+    """Shape (n, c, h, w): floating-point numbers as they are, all else through the reader."""
+    if isinstance(images, str | Path):
+        images = read_folder(images)
+        names, images = [*images], [*images.values()]
+    elif isinstance(images, list | tuple) or _unread(images):
+        names = [str(one) if isinstance(one, str | Path) else f"images[{row}]" for row, one in enumerate(images)]
+        if not len(images):
+            raise ArgumentError("images: wanted at least one, got none")
+        images = [read_image(one, name=name) for one, name in zip(images, names, strict=True)]
+    else:
+        return _batch(images)
+    for name, image in zip(names, images, strict=True):
+        if image.shape != images[0].shape:
+            raise ArgumentError(
+                f"{name}: wanted shape {tuple(images[0].shape)}, as {names[0]}, got {tuple(image.shape)}; cut or scale "
+                "them to one shape"
+            )
+    return torch.stack(images)
+
+
+def _unread(images: Any) -> bool:
+    """Many images in one array of any dtype, or in one tensor of 8 or 16 bits."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 4
+    return isinstance(images, Tensor) and images.ndim == 4 and images.dtype in (torch.uint8, torch.uint16)
+
+
+@checked
+def _batch(images: Float[Tensor, "n c h w"]) -> Tensor:
+    return images
 
 
 @checked

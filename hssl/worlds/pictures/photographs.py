@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # its parts load when they are used
 import torch
 from jaxtyping import Float
 from PIL import Image
-from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.spatial import KDTree
-from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from hssl.checks import Count, Positive, checked, one_of
@@ -200,14 +198,14 @@ def edge_elements(
         raise ValueError(f"image: wanted sides of more than {2 * rim} pixels for that sigma")
     pixels = image[0].double().cpu().numpy()
     orders: tuple[Any, ...] = ((1, 0), (0, 1))  # of the derivatives, along y and x
-    dy, dx = (gaussian_filter(pixels, sigma, order=order) for order in orders)
+    dy, dx = (scipy.ndimage.gaussian_filter(pixels, sigma, order=order) for order in orders)
     steep = np.hypot(dx, dy) * sigma * math.sqrt(2 * math.pi)  # height of an ideal step
     positions, steepest = _ridge(steep, dx, dy, rim)
     kept = (steepest >= least).nonzero()[0]
     order = kept[torch.randperm(len(kept), generator=generator, device=generator.device).cpu()]
     chosen = _apart(positions, order, 2 * sigma, count)
     positions, steepest = positions[chosen], steepest[chosen]
-    gx, gy = (map_coordinates(slope, positions.T[::-1], order=1) for slope in (dx, dy))
+    gx, gy = (scipy.ndimage.map_coordinates(slope, positions.T[::-1], order=1) for slope in (dx, dy))
     course = np.arctan2(-gx, gy)  # with the brighter side towards (−sin, cos)
     contrasts = np.where((course >= 0) & (course < math.pi), steepest, -steepest)
     found = (positions + 0.5, course % math.pi, contrasts)
@@ -221,7 +219,7 @@ def _ridge(steep: np.ndarray, dx: np.ndarray, dy: np.ndarray, rim: int) -> tuple
     length = np.hypot(dx, dy)[inner].ravel().clip(1e-12)
     ux, uy = dx[inner].ravel() / length, dy[inner].ravel() / length
     here = steep[inner].ravel()
-    before, after = (map_coordinates(steep, [y + k * uy, x + k * ux], order=1) for k in (-1, 1))
+    before, after = (scipy.ndimage.map_coordinates(steep, [y + k * uy, x + k * ux], order=1) for k in (-1, 1))
     top = (here > before) & (here >= after) & (here > 1e-9)
     ux, uy, here, before, after = (values[top] for values in (ux, uy, here, before, after))
     shift = (before - after) / (2 * (before - 2 * here + after))  # vertex of the parabola through the three
@@ -231,7 +229,7 @@ def _ridge(steep: np.ndarray, dx: np.ndarray, dy: np.ndarray, rim: int) -> tuple
 
 def _apart(positions: np.ndarray, order: np.ndarray, distance: float, count: int) -> list[int]:
     """Indices in this order, each left out that lies within the distance of an earlier one, at most so many."""
-    tree, taken, chosen = KDTree(positions), np.zeros(len(positions), bool), []
+    tree, taken, chosen = scipy.spatial.KDTree(positions), np.zeros(len(positions), bool), []
     for index in order:
         if not taken[index]:
             chosen.append(index)
@@ -250,15 +248,21 @@ def _credits() -> dict[str, dict[str, str]]:
     return json.loads((_folder() / "ATTRIBUTION.json").read_text(encoding="utf-8"))
 
 
+def _bunch():
+    from sklearn.datasets import load_sample_images  # here, for scikit-learn loads as long as PyTorch
+
+    return load_sample_images()
+
+
 @cache
 def _samples() -> dict[str, np.ndarray]:
-    bunch = load_sample_images()
+    bunch = _bunch()
     return {Path(path).stem: image for path, image in zip(bunch.filenames, bunch.images, strict=True)}
 
 
 def _sample_attribution(name: str) -> str:
     """What scikit-learn's own note says of one of its two photographs."""
-    (note,) = (part for part in load_sample_images().DESCR.split("Image: ") if part.startswith(f"{name}.jpg"))
+    (note,) = (part for part in _bunch().DESCR.split("Image: ") if part.startswith(f"{name}.jpg"))
     links = dict(re.findall(r"^\[(\d)\] (\S+)$", note, re.MULTILINE))
     words = " ".join(line for line in note.split("\n") if line and not line.startswith("["))
     return re.sub(r"\[(\d)\]", lambda match: f"({links[match[1]]})", words)

@@ -18,8 +18,7 @@ from hssl.checks import Count, Positive, checked
 from hssl.pairs import Pairs, View
 from hssl.worlds.scenes import CLASSES, LATENTS, ImageSize, Latents, truth, untouched
 from hssl.worlds.scenes.nearest import Bank
-
-SCALE = np.array([2.0] * 3 + [np.pi / 2] * 7)  # latents_{k} over raw_latents_{k}
+from hssl.worlds.scenes.release import SCALE
 
 
 class Causal3DIdent(VisionDataset):

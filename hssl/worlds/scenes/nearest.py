@@ -5,9 +5,9 @@ How the released images are read is left to `causal3dident`.
 
 from typing import Annotated
 
+import scipy  # its parts load when they are used
 import torch
 from beartype.vale import Is
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from hssl.checks import WORDS, Count, Positive, checked
@@ -40,7 +40,7 @@ class Bank:
     def __init__(self, latents: Latents):
         self.latents = latents
         self.rows = [(latents.labels == k).nonzero()[:, 0] for k in range(len(CLASSES))]
-        self.trees = [KDTree(latents.values[rows].numpy()) if len(rows) else None for rows in self.rows]
+        self.trees = [scipy.spatial.KDTree(latents.values[rows].numpy()) if len(rows) else None for rows in self.rows]
 
     def nearest(self, latents: Latents, but: Tensor | None = None) -> Tensor:
         """Rows of the bank that come nearest to the latents, of the same class, shape (n,), int64.

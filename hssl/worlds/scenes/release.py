@@ -15,10 +15,10 @@ from PIL import Image
 
 from hssl.checks import WORDS, checked
 from hssl.worlds.scenes import BATCH, CLASSES, VARIABLES, ImageSize, Latents, render, sample_latents
-from hssl.worlds.scenes.causal3dident import SCALE
 
 Several = Annotated[int, Is[lambda value: value >= 2]]
 WORDS[Several] = "a whole number ≥ 2"
+SCALE = np.array([2.0] * 3 + [np.pi / 2] * 7)  #: of each of `LATENTS`: latents_{k}.npy over raw_latents_{k}.npy
 _ROWS = """hues 1 .59 .91 .3 0 0 .3|positions 1 .16 0 .46 0 .97 .29
 rotations 1 .53 .9 .41 0 .97 .28|positions+hues 1 .22 .07 .32 0 .02 .34
 rotations+hues 1 .57 .91 .3 0 0 .28|crop_small .14 0 0 0 0 1 0
