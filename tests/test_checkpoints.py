@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import pytest
 import torch
@@ -87,29 +88,34 @@ def same(one, other):
     assert torch.equal(one[2], other[2])
 
 
-@pytest.mark.parametrize("source", [of_pairs, of_minibatches, of_loader])
-def test_goes_on_to_the_same_numbers(source, tmp_path, monkeypatch):
+@pytest.fixture
+def in_pieces(tmp_path, monkeypatch):
+    """A run that is stopped after so many losses, each time it is begun; its last piece needs fewer than `total`."""
     monkeypatch.setattr(checkpoints, "SAVED_EVERY", 0)
     monkeypatch.setattr(checkpoints.time, "monotonic", iter(range(10**6)).__next__)
+
+    def run(train, total, *stops):
+        for after in stops:
+            with pytest.raises(KeyboardInterrupt):
+                train(tmp_path / "run.pt", after)
+        return train(tmp_path / "run.pt", total - 1)
+
+    return run
+
+
+@pytest.mark.parametrize("source", [of_pairs, of_minibatches, of_loader])
+def test_goes_on_to_the_same_numbers(source, tmp_path, in_pieces):
     whole, path = trained(source, None), tmp_path / "run.pt"
-    for after in (3, 4, 7):
-        with pytest.raises(KeyboardInterrupt):
-            trained(source, path, after)
-    assert 0 < checkpoints._read(path)["step"] < STEPS
-    same(trained(source, path), whole)
+    same(in_pieces(partial(trained, source), STEPS, 3, 4, 7), whole)
     same(trained(source, path, after=0), whole)  # it is finished: nothing is computed again
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
-@pytest.mark.parametrize("schedule", ["joint", "incremental", "detached", "random_frozen"])
-def test_levels_go_on_to_the_same_numbers(schedule, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "SAVED_EVERY", 0)
-    monkeypatch.setattr(checkpoints.time, "monotonic", iter(range(10**6)).__next__)
-    whole, path = stacked(schedule, None), tmp_path / "run.pt"
-    for after in (2, 9, 9):
-        with pytest.raises(KeyboardInterrupt):
-            stacked(schedule, path, after)
-    same(stacked(schedule, path), whole)
+@pytest.mark.parametrize(
+    ("schedule", "losses"), [("joint", 2), ("incremental", 2), ("detached", 2), ("random_frozen", 1)]
+)
+def test_levels_go_on_to_the_same_numbers(schedule, losses, in_pieces):
+    same(in_pieces(partial(stacked, schedule), losses * STEPS, 2, 9, 9), stacked(schedule, None))
 
 
 def test_a_killed_process_goes_on(tmp_path):
