@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ import hssl
 from hssl import losses
 from hssl.checks import ArgumentError, Count, NonNegative, Whole, checked, one_of
 from hssl.encoders import Hierarchy, embed
+from hssl.files import write_whole
 from hssl.reading import read_folder
 from hssl.training import SCHEDULES, fit_levels
 from hssl.training.loop import progress
@@ -323,17 +324,16 @@ def export(vectors: Vectors, path: str | Path) -> None:
     _check_output(path, EXPORTS)
     frame = _table(vectors)
 
-    def write(beside: Path) -> None:
+    def write(file: BinaryIO) -> None:
         if path.suffix.lower() == ".parquet":
-            frame.to_parquet(beside, index=False)
+            frame.to_parquet(file, index=False)
             return
         numbers = frame.filter(regex=r"^e\d+$")
         known = {name: frame[name].to_numpy() for name in frame.columns.difference(numbers.columns)}
         known["image"] = known["image"].astype(str)
-        with beside.open("wb") as file:
-            np.savez_compressed(file, embedding=numbers.to_numpy(np.float32), **known)
+        np.savez_compressed(file, embedding=numbers.to_numpy(np.float32), **known)
 
-    _whole(path, write)
+    write_whole(path, write)
 
 
 def _check_output(path: Path, endings: Sequence[str]) -> None:
@@ -351,16 +351,6 @@ def _check_output(path: Path, endings: Sequence[str]) -> None:
         raise ValueError(f"{path}: cannot be written")
     if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise ValueError(f"{path}: this needs pyarrow (pip install pyarrow); or export to .npz")
-
-
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Written beside, then moved into place."""
-    beside = path.with_name(f"{path.name}.partial")
-    try:
-        write(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -425,7 +415,7 @@ def _run(options: argparse.Namespace) -> None:
     settings = ", ".join(f"{name} {value}" for name, value in how.items())
     note = f"Trained on all {len(images)} images, at most {options.size} pixels long; {settings}."
     text = page({name: images[name] for name in shown}, {name: vectors[name] for name in shown}, title=title, note=note)
-    _whole(options.output, lambda beside: beside.write_text(text, "utf-8"))
+    write_whole(options.output, lambda file: file.write(text.encode()))
     _forget(kept)
     print(f"{options.output}: {len(shown)} images, {len(text.encode()) / 1e6:.1f} MB. Open it in a browser.")
 

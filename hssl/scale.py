@@ -9,7 +9,6 @@ The training itself is left to `training`, the scores to `probes`.
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -25,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from hssl import augment, probes
 from hssl.checks import ArgumentError
 from hssl.encoders import ConvNet, drawn_from, evaluating
+from hssl.files import write_whole
 from hssl.losses import masked_info_nce, similarity_matrix
 from hssl.training import NumberedBatches, fit
 from hssl.training.loop import progress
@@ -236,9 +236,7 @@ def _begin(output: Path, setting: Setting) -> None:
 
 
 def _write(file: Path, content: dict) -> None:
-    beside = file.with_name(f"{file.name}.new")
-    beside.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(beside, file)
+    write_whole(file, lambda beside: beside.write((json.dumps(content, indent=1) + "\n").encode()))
 
 
 def _check(setting: Setting) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from hssl import files
 from hssl.checks import ArgumentError
 from hssl.encoders import MLP, Levels
 from hssl.losses import info_nce
@@ -211,7 +212,7 @@ def test_no_room_leaves_the_last_file(tmp_path, monkeypatch):
     path = tmp_path / "run.pt"
     trained(of_pairs, path)
     kept = path.read_bytes()
-    monkeypatch.setattr(checkpoints.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no space left")))
+    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no space left")))
     with pytest.raises(OSError, match="no space left"):
         checkpoints.Checkpoint(path, {}, torch.Generator(), History(), {}).save(1)
     assert path.read_bytes() == kept and [file.name for file in tmp_path.iterdir()] == ["run.pt"]

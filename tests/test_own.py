@@ -255,7 +255,7 @@ def test_a_page_that_was_there_stays_when_the_new_one_fails(folder, tmp_path, mo
         raise OSError("no space left on the device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(own, "write_whole", full)
         assert make(folder, tmp_path / "page.html") == 2
     assert (tmp_path / "page.html").read_text() == "old"
     assert all(re.search(r"\.[0-9a-f]{12}\.1$", name) for name in left(tmp_path) if name != "page.html")

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import pickle
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from hssl.checks import ArgumentError
+from hssl.files import write_whole
 from hssl.training.processes import rank, wait, wrapped
 
 SAVED_EVERY = 15.0  #: seconds between two savings, or ten times as long as one takes
@@ -111,13 +111,7 @@ class Checkpoint:
         with io.BytesIO() as file:
             torch.save(state | {"generator": self.generator.get_state()}, file)
             content = file.getvalue()
-        beside = self.path.with_name(f"{self.path.name}.new")
-        try:
-            beside.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
-            os.replace(beside, self.path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        write_whole(self.path, lambda file: file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content))
 
 
 def _read(path: Path) -> dict:

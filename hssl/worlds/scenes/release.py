@@ -3,8 +3,8 @@
 How such a folder is read is left to `causal3dident`.
 """
 
-import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from beartype.vale import Is
 from PIL import Image
 
 from hssl.checks import WORDS, checked
+from hssl.files import write_whole
 from hssl.worlds.scenes import BATCH, CLASSES, VARIABLES, ImageSize, Latents, render, sample_latents
 
 Several = Annotated[int, Is[lambda value: value >= 2]]
@@ -78,7 +79,8 @@ def write_rendered(
         files, labels, values = zip(*missing[begin : begin + step], strict=True)
         drawn = render(Latents(torch.tensor(labels), torch.stack(values)), size)
         for file, image in zip(files, drawn, strict=True):
-            _whole(file, Image.fromarray((image * 255).round().byte().permute(1, 2, 0).numpy()).save, format="png")
+            picture = Image.fromarray((image * 255).round().byte().permute(1, 2, 0).numpy())
+            write_whole(file, partial(picture.save, format="png"))
 
 
 def _by_class(each: int, generator: torch.Generator) -> list[np.ndarray]:
@@ -94,7 +96,7 @@ def _by_class(each: int, generator: torch.Generator) -> list[np.ndarray]:
 def _same(path: Path, values: np.ndarray) -> None:
     """Write an array, unless it is there already."""
     if not path.exists():
-        _whole(path, lambda file: np.save(file, values))
+        write_whole(path, lambda file: np.save(file, values))
         return
     try:
         there = np.load(path, allow_pickle=False)
@@ -102,15 +104,3 @@ def _same(path: Path, values: np.ndarray) -> None:
         raise ValueError(f"{path}: damaged or truncated ({error}); delete it") from error
     if not np.array_equal(there, values):
         raise ValueError(f"{path}: holds other latents than those to be rendered; name another folder")
-
-
-def _whole(path: Path, write: Callable[..., Any], **how: Any) -> None:
-    """Written beside, then moved into place."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        with beside.open("wb") as file:
-            write(file, **how)
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
