@@ -32,6 +32,15 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=seconds, reverse=True)  # stable: the cells of a notebook, and the tests of a file, keep their order
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """A notebook's kernel, which starts after this, runs one seed of each sweep; HSSL_SEEDS=all makes it run all."""
+    os.environ.pop("HSSL_RUNS_FROM", None)
+    if item.path.suffix == ".ipynb" and os.environ.get("HSSL_SEEDS") != "all":
+        budget = os.environ.get("HSSL_BUDGET") or "quick"
+        os.environ["HSSL_RUNS_FROM"] = str(item.path.parent / "results" / "runs" / budget / f"{item.path.stem}.json")
+
+
 @pytest.fixture(autouse=True)
 def _names_in_examples(doctest_namespace):
     doctest_namespace.update(

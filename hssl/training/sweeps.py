@@ -14,6 +14,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from hssl.checks import ArgumentError
 from hssl.training.backends import cluster
+from hssl.training.kept import left_out, note
 from hssl.training.loop import named, progress
 
 if TYPE_CHECKING:
@@ -77,6 +78,22 @@ def side_by_side(
         raise ArgumentError("settings: wanted at least one, got an empty list")
     if workers is not None and workers < 1:
         raise ArgumentError(f"workers: wanted at least 1, got {workers}")
+    if _inside.get():
+        return [result for _, result in _runs(function, settings, label, workers)]
+    known = left_out(settings)
+    fresh = [number for number in range(len(settings)) if number not in known]
+    seconds, results = zip(*_runs(function, [settings[n] for n in fresh], label, workers), strict=True)
+    if seconds_to := os.environ.get("HSSL_RUN_SECONDS"):
+        with open(seconds_to, "a") as file:
+            file.writelines(f"{taken:.3g}\n" for taken in seconds)
+    found = known | dict(zip(fresh, results, strict=True))
+    results = [found[number] for number in range(len(settings))]
+    note(settings, results)
+    return results
+
+
+def _runs(function: Callable[..., Any], settings: list[dict], label: str | None, workers: int | None) -> list:
+    """Seconds and result of each run."""
     each = functools.partial(_alone, function)
     if workers != 1 and not _inside.get() and (on_cluster := cluster()):
         done = on_cluster(each, settings)
@@ -87,11 +104,7 @@ def side_by_side(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped while")  # one that grew too large was replaced: no harm
         found = dict(progress(done, label, total=len(settings)))
-    seconds, results = zip(*(found[number] for number in range(len(settings))), strict=True)
-    if (kept := os.environ.get("HSSL_RUN_SECONDS")) and not _inside.get():
-        with open(kept, "a") as file:
-            file.writelines(f"{taken:.3g}\n" for taken in seconds)
-    return list(results)
+    return [found[number] for number in range(len(settings))]
 
 
 def _options(values: Any) -> list[tuple[Any, Any]]:
