@@ -2,7 +2,8 @@
 #
 #   make book                 build the book strictly, and say where to open it
 #   make serve                the same, served on this machine
-#   make test                 the whole suite; nothing to do if nothing changed since it passed (FORCE=1: do it again)
+#   make test                 the whole suite, one seed of each sweep (HSSL_SEEDS=all: every one); nothing to do if nothing
+#                             changed since it passed (FORCE=1: do it again)
 #   make test-fast            lint, types, unit tests and examples: no notebooks, no browser, about a minute
 #   make lab                  JupyterLab on the notebooks, which keeps text/ and book/ together
 #   make lint                 ruff and pyright over the code, ruff over the notebooks
@@ -25,7 +26,7 @@ PAGES := $(shell find book assets -type f -not -path '*/.ipynb_checkpoints/*') _
   $(shell find hssl -name '*.py')
 CODE := $(shell find hssl tests tools text benchmarks -type f -not -name '*.pyc') Makefile pyproject.toml jupytext.toml README.md
 # The suite passes under a setting of these, so each setting has its own note that it passed.
-SETTING := $(subst /,_,budget-$(HSSL_BUDGET)-cpu-$(ATEN_CPU_CAPABILITY)-threads-$(OMP_NUM_THREADS))
+SETTING := $(subst /,_,budget-$(HSSL_BUDGET)-cpu-$(ATEN_CPU_CAPABILITY)-threads-$(OMP_NUM_THREADS)-seeds-$(HSSL_SEEDS))
 PASSED := _build/passed/$(SETTING)
 LINT = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
 
