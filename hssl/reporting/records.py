@@ -2,7 +2,7 @@
 
 How they are shown is left to `tables` and `plots`, what follows from them to `verdicts`. The environment says which
 budget runs (HSSL_BUDGET: quick or full), in which mode (HSSL_RESULTS: show, record or verify), and where the records
-lie (HSSL_RESULTS_DIR).
+lie (HSSL_RESULTS_DIR). An installed package brings a copy of the book's records, for notebooks without the book.
 """
 
 import json
@@ -23,6 +23,7 @@ MODES = ("show", "record", "verify")
 EXACT = ("label", "section", "at", "seeds", "published", "same_data", "chance", "unit")
 FIELDS = ("id", "value", "spread", "limit", "tolerance", *EXACT)
 NUMBERS = ("value", "spread", "limit", "published", "chance")
+SHIPPED = Path(__file__).with_name("recorded")  # laid there by setup.py; not in a checkout
 _fresh: dict[tuple[str, str], dict] = {}  # what this process has measured, by chapter and id
 _missed: list[str] = []  # claims that a recording of the full budget did not bear out
 
@@ -203,7 +204,9 @@ def finish(chapter: str) -> None:
 
 
 def folder() -> Path:
-    """HSSL_RESULTS_DIR, or `results` in or near the folder that the notebook runs in.
+    """Where records lie: HSSL_RESULTS_DIR, or `results` in or near the folder that the notebook runs in.
+
+    Where there is none, a notebook that does not record reads those that came with the installed package.
 
     >>> isinstance(folder(), Path)
     True
@@ -211,7 +214,8 @@ def folder() -> Path:
     if named := os.environ.get("HSSL_RESULTS_DIR"):
         return Path(named)
     near = (Path.cwd() / "results", Path.cwd() / "book" / "results", Path.cwd().parent / "book" / "results")
-    return next((path for path in near if path.is_dir()), near[0])
+    known = near if mode() == "record" else (*near, SHIPPED)
+    return next((path for path in known if path.is_dir()), near[0])
 
 
 def read(path: Path) -> dict[str, dict]:
@@ -229,12 +233,17 @@ def read(path: Path) -> dict[str, dict]:
 def write(path: Path, entries: dict[str, dict]) -> None:
     """A file of entries, whole or not at all: written beside, then moved into place.
 
+    Raises:
+        ValueError: it is one of those that came with the package.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as room:
     ...     write(Path(room) / "a.json", {"b": {"id": "b"}})
     ...     read(Path(room) / "a.json")
     {'b': {'id': 'b'}}
     """
+    if path.is_relative_to(SHIPPED):
+        raise ValueError(f"{path} came with the package; name a folder of your own in HSSL_RESULTS_DIR")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".partial")
     try:
