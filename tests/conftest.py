@@ -13,6 +13,7 @@ FLAGS = (
 )
 
 
+PATIENCE = 120_000  # milliseconds until a page that stands still is an error, however busy the machine is
 NO_BROWSER = "no browser was found; install Chromium or name one in CHROMIUM"
 
 
@@ -36,9 +37,19 @@ def browser(request):
         pytest.fail(NO_BROWSER) if os.environ.get("CI") else pytest.skip(NO_BROWSER)
     settings = {"chromium": {"executable_path": path, "args": FLAGS.split()}, "firefox": {}}
     with sync_playwright() as playwright:
-        launched = getattr(playwright, name).launch(**settings[name])
+        launched = getattr(playwright, name).launch(timeout=PATIENCE, **settings[name])
+        launched.new_page, launched.new_context = map(_patient, (launched.new_page, launched.new_context))
         yield launched
         launched.close()
+
+
+def _patient(make):
+    def call(*args, **settings):
+        made = make(*args, **settings)
+        made.set_default_timeout(PATIENCE)
+        return made
+
+    return call
 
 
 @pytest.fixture
