@@ -1,6 +1,5 @@
 """What every test, docstring example and notebook may count on, from whichever folder pytest is called."""
 
-import json
 import os
 
 import pytest
@@ -9,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hssl.pairs import Pairs
+from hssl.reporting.records import read_times
 
 # Kernels inherit these: numbers are compared with the recorded ones, and no progress bars are printed.
 os.environ.setdefault("HSSL_RESULTS", "verify")
@@ -23,8 +23,10 @@ def pytest_configure(config):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     """Notebooks first, the longest of them foremost, so that no core is left with one at the end while others idle."""
-    path = config.rootpath / "book" / "results" / "run_times.json"
-    times = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        times = read_times(config.rootpath / "book" / "results" / "run_times.json")
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
 
     def seconds(item):
         return times.get(item.path.stem, {}).get("quick", {}).get("seconds", 0) if item.path.suffix == ".ipynb" else -1

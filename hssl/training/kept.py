@@ -9,12 +9,12 @@ with a person at work, every run is done.
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 from torch import Tensor
 
-from hssl.files import write_whole
+from hssl.files import read_file, write_whole
 
 READ, WRITE = "HSSL_RUNS_FROM", "HSSL_RUNS_TO"
 DIGITS = 6  # significant ones that are kept
@@ -58,16 +58,19 @@ def left_out(settings: list[dict]) -> dict[int, Any]:
     if not path.exists():
         return {}
     advice = f"record the page with `make run CHAPTER={path.stem}`"
-    try:
-        sweeps = json.loads(path.read_text())
-        known: dict = sweeps[number] if number < len(sweeps) else {"settings": None}
-        if known["settings"] != described(settings):
-            raise ValueError(f"{path} has no results of sweep {number + 1} as it is now; {advice}")
-        first = settings[0].get("seed")
-        later = [i for i, setting in enumerate(settings) if setting.get("seed") != first]
-        return {i: restored(known["results"][i], settings[i]) for i in later}
-    except (json.JSONDecodeError, TypeError, KeyError, IndexError) as error:
-        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); {advice}") from error
+    first = settings[0].get("seed")
+    later = [i for i, setting in enumerate(settings) if setting.get("seed") != first]
+
+    def parse(file: IO[bytes]) -> dict[int, Any] | None:
+        sweeps = json.load(file)
+        if number >= len(sweeps) or sweeps[number]["settings"] != described(settings):
+            return None
+        return {i: restored(sweeps[number]["results"][i], settings[i]) for i in later}
+
+    found = read_file(path, parse, advice)
+    if found is None:
+        raise ValueError(f"{path} has no results of sweep {number + 1} as it is now; {advice}")
+    return found
 
 
 def note(settings: list[dict], results: list) -> None:

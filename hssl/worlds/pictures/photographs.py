@@ -8,9 +8,8 @@ import json
 import math
 import re
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import scipy  # its parts load when they are used
@@ -19,7 +18,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from hssl.checks import Count, Positive, checked, one_of
+from hssl.checks import Count, Positive, check_fields, checked, one_of
+from hssl.files import packaged, read_file
 from hssl.pairs import Pairs, View
 from hssl.patches import cut
 
@@ -116,7 +116,8 @@ def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
     Args:
         size: longest side in pixels, 16 up to what is stored; None means as it is stored.
     Raises:
-        ValueError: an unknown name, or size out of range.
+        ValueError: an unknown name, or size out of range. FileNotFoundError, ValueError: its file is missing or
+            damaged; names it.
 
     >>> load("china", 64).shape
     torch.Size([3, 43, 64])
@@ -125,8 +126,7 @@ def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
     if name in SAMPLES:
         photograph = Image.fromarray(_samples()[name])
     else:
-        with (_folder() / f"{name}.jpg").open("rb") as file:
-            photograph = Image.open(file).convert("RGB")
+        photograph = read_file(_folder() / f"{name}.jpg", lambda file: Image.open(file).convert("RGB"))
     if size is not None:
         longest = max(photograph.size)
         if not 16 <= size <= longest:
@@ -240,12 +240,19 @@ def _apart(positions: np.ndarray, order: np.ndarray, distance: float, count: int
 
 
 def _folder():
-    return files("hssl.worlds.pictures") / "data" / "photographs"
+    return packaged("worlds/pictures/data/photographs")
 
 
 @cache
 def _credits() -> dict[str, dict[str, str]]:
-    return json.loads((_folder() / "ATTRIBUTION.json").read_text(encoding="utf-8"))
+    return read_file(_folder() / "ATTRIBUTION.json", _read_credits)
+
+
+def _read_credits(file: IO[bytes]) -> dict[str, dict[str, str]]:
+    credits = json.load(file)
+    for credit in credits.values():
+        check_fields(credit, dict.fromkeys(("title", "author", "year", "licence", "source", "changes"), str))
+    return credits
 
 
 def _bunch():
