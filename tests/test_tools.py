@@ -103,6 +103,5 @@ def test_a_notebook_edited_after_its_twin_is_not_overwritten(house):
 def test_a_run_time_changes_only_when_it_really_did(house, known, seconds, kept):
     path = house / "times.json"
     path.write_text(json.dumps({"demo": {"quick": {"seconds": known, "cores": 64, "runs": 2, "longest": 9}}}))
-    run.note_time(path, "demo", "quick", seconds, [3.2])
-    noted = json.loads(path.read_text())["demo"]["quick"]
+    noted = json.loads(run.with_time(path, "demo", "quick", seconds, [3.2]))["demo"]["quick"]
     assert noted["seconds"] == kept and (noted["runs"], noted["longest"]) == ((2, 9) if kept == known else (1, 4))
