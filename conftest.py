@@ -16,6 +16,8 @@ os.environ.setdefault("HSSL_PROGRESS", "0")
 
 
 def pytest_configure(config):
+    if (seeds := os.environ.get("HSSL_SEEDS") or "first") not in ("first", "all"):
+        raise pytest.UsageError(f"HSSL_SEEDS: wanted first or all, got {seeds!r}")
     if not config.option.nbval_sanitize_with:
         config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval.cfg")
 

@@ -13,6 +13,15 @@ FLAGS = (
 )
 
 
+NO_BROWSER = "no browser was found; install Chromium or name one in CHROMIUM"
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus):
+    skipped = sum(NO_BROWSER in str(report.longrepr) for report in terminalreporter.getreports("skipped"))
+    if skipped and exitstatus == pytest.ExitCode.OK:
+        terminalreporter.write_line(f"passed without pages: {NO_BROWSER} ({skipped} left out)", yellow=True)
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if {"browser", "host"} & set(getattr(item, "fixturenames", ())):
@@ -24,8 +33,7 @@ def browser(request):
     """Chromium; without one the tests that need it are skipped, and fail in CI. A file may ask for others, too."""
     name, path = getattr(request, "param", "chromium"), find()
     if name == "chromium" and path is None:
-        reason = "no browser was found; install Chromium or name one in CHROMIUM"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        pytest.fail(NO_BROWSER) if os.environ.get("CI") else pytest.skip(NO_BROWSER)
     settings = {"chromium": {"executable_path": path, "args": FLAGS.split()}, "firefox": {}}
     with sync_playwright() as playwright:
         launched = getattr(playwright, name).launch(**settings[name])

@@ -16,6 +16,7 @@ import run
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "twins"
+COPIED = "Makefile jupytext.toml pyproject.toml requirements.txt constraints.txt constraints.lock"
 TEXT = """---
 kernelspec:
   name: python3
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.slow
 def house(tmp_path_factory):
     """A book of one chapter, just executed and stored by the runner."""
     house = tmp_path_factory.mktemp("house")
-    for name in ("Makefile", "jupytext.toml", "pyproject.toml", "requirements.txt", "constraints.txt"):
+    for name in COPIED.split():
         shutil.copy(ROOT / name, house / name)
     (house / "book" / "results" / "quick").mkdir(parents=True)
     (house / "text").mkdir()

@@ -30,6 +30,8 @@ OTHERS = "Other pages"
 def contents(toc: Path) -> dict[str, list[str]]:
     """The pages of each part, by the captions of a Jupyter Book's table of contents; those before any are under "".
 
+    Empty without the file, as with a single notebook on Colab.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as room:
     ...     toc = Path(room) / "_toc.yml"
@@ -38,6 +40,8 @@ def contents(toc: Path) -> dict[str, list[str]]:
     {'I · Points': ['a']}
     """
     parts, here = {}, ""
+    if not toc.exists():
+        return parts
     for key, value in re.findall(r"^[\s-]*(caption|file): *(\S.*?)\s*$", toc.read_text(), re.MULTILINE):
         here = value.strip("\"'") if key == "caption" else here
         if key == "file":
@@ -111,7 +115,7 @@ def overview(parts: Mapping[str, Sequence[str]], folder: Path = Path()) -> HTML:
     known = {name for names in parts.values() for name in names}
     left = [name for name in chapters() if name not in known]
     body, frames = [], []
-    for part, names in [*parts.items(), (OTHERS, left)]:
+    for part, names in [*parts.items(), (OTHERS if parts else "", left)]:
         shown = [(name, frame) for name in names if not (frame := score(name)).empty]
         body += [f"<h3>{html.escape(part)}</h3>"] if shown and part else []
         body += [_chapter(frame, sections(folder / f"{name}.ipynb")) for name, frame in shown]

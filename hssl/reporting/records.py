@@ -2,7 +2,7 @@
 
 How they are shown is left to `tables` and `plots`, what follows from them to `verdicts`. The environment says which
 budget runs (HSSL_BUDGET: quick or full), in which mode (HSSL_RESULTS: show, record or verify), and where the records
-lie (HSSL_RESULTS_DIR).
+lie (HSSL_RESULTS_DIR). An installed package brings a copy of the book's records, for notebooks without the book.
 """
 
 import json
@@ -10,7 +10,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 
 from hssl.checks import Count, Finite, NonNegative, Positive, Whole, check_fields, checked, one_of
-from hssl.files import read_file, write_whole
+from hssl.files import ANEW, read_file, write_whole
 
 BUDGETS = ("quick", "full")
 MODES = ("show", "record", "verify")
@@ -33,6 +33,7 @@ LATER |= {"at": dict | None, "same_data": bool, "chance": _number | None}
 FIELDS = (*NEEDED, *LATER)
 AGAIN = "restore it, or run the chapter with `make run`"
 NUMBERS = ("value", "spread", "limit", "published", "chance")
+SHIPPED = Path(__file__).with_name("recorded")  # laid there by setup.py; not in a checkout
 _fresh: dict[tuple[str, str], dict] = {}  # what this process has measured, by chapter and id
 _missed: list[str] = []  # claims that a recording of the full budget did not bear out
 
@@ -213,7 +214,9 @@ def finish(chapter: str) -> None:
 
 
 def folder() -> Path:
-    """HSSL_RESULTS_DIR, or `results` in or near the folder that the notebook runs in.
+    """Where records lie: HSSL_RESULTS_DIR, or `results` in or near the folder that the notebook runs in.
+
+    Where there is none, a notebook that does not record reads those that came with the installed package.
 
     >>> isinstance(folder(), Path)
     True
@@ -221,7 +224,8 @@ def folder() -> Path:
     if named := os.environ.get("HSSL_RESULTS_DIR"):
         return Path(named)
     near = (Path.cwd() / "results", Path.cwd() / "book" / "results", Path.cwd().parent / "book" / "results")
-    return next((path for path in near if path.is_dir()), near[0])
+    known = near if mode() == "record" else (*near, SHIPPED)
+    return next((path for path in known if path.is_dir()), near[0])
 
 
 def read(path: Path, needed: Mapping[str, Any], others: Mapping[str, Any] = MappingProxyType({})) -> dict[str, dict]:
@@ -244,16 +248,21 @@ def read(path: Path, needed: Mapping[str, Any], others: Mapping[str, Any] = Mapp
                 raise ValueError(f"{entry['id']}: is there twice")
         return found
 
-    return read_file(path, parse, AGAIN) if path.exists() else {}
+    return _read(path, parse)
 
 
 def add(path: Path, entry: dict[str, Any]) -> None:
     """Add an entry to a file of entries, or replace the one with its id; others may add theirs at the same time.
 
+    Raises:
+        ValueError: the file is damaged, or one of those that came with the package.
+
     >>> path = getfixture("tmp_path") / "a.json"
     >>> add(path, {"id": "b"}), read(path, {"id": str})
     (None, {'b': {'id': 'b'}})
     """
+    if path.is_relative_to(SHIPPED):
+        raise ValueError(f"{path} came with the package; name a folder of your own in HSSL_RESULTS_DIR")
 
     def write(file: BinaryIO) -> None:
         entries = {**read(path, {"id": str}), entry["id"]: entry}
@@ -284,7 +293,12 @@ def read_times(path: Path) -> dict[str, dict[str, dict]]:
                     raise ValueError(f"{chapter}: {error}") from None
         return times
 
-    return read_file(path, parse, AGAIN) if path.exists() else {}
+    return _read(path, parse)
+
+
+def _read(path: Path, parse: Callable[[IO[bytes]], dict]) -> dict:
+    advice = ANEW if path.is_relative_to(SHIPPED) else AGAIN
+    return read_file(path, parse, advice) if path.exists() else {}
 
 
 def _verify(chapter: str, fresh: dict) -> None:

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
-def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int | None = None, **grid) -> "pd.DataFrame":
+def sweep(
+    run: Callable[..., Any],
+    *,
+    label: str | None = "runs",
+    workers: int | None = None,
+    only_for_sweeps: bool = False,
+    **grid,
+) -> "pd.DataFrame":
     """Run the product of settings, each in a process with one core of its own, with a progress bar.
 
     Seeds are independent and small networks gain little from a second core, so this is the way to use both. An
@@ -36,6 +43,8 @@ def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int |
         run: called with one value of each setting, by name; gives a measure, or measures by name.
         label: of the progress bar; None shows none.
         workers: how many at a time; None means one a core; 1 means none but this process. A cluster uses all it has.
+        only_for_sweeps: the results are used in other sweeps over the same seeds alone, so that a test, which runs the
+            first seed, may do without the networks of the others (`kept`).
         grid: by setting, its values: a list or another iterable; a mapping from names to values, of which the frame
             shows the names; or a single value, which holds for all runs. The last setting varies fastest.
     Returns:
@@ -60,7 +69,8 @@ def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int |
     product = [dict(zip(options, chosen, strict=True)) for chosen in itertools.product(*options.values())]
     settings = [{name: value for name, (_, value) in chosen.items()} for chosen in product]
     rows = []
-    for chosen, found in zip(product, side_by_side(run, settings, label=label, workers=workers), strict=True):
+    how: dict = dict(label=label, workers=workers, only_for_sweeps=only_for_sweeps)
+    for chosen, found in zip(product, side_by_side(run, settings, **how), strict=True):
         measures = dict(found) if isinstance(found, Mapping) else {"value": found}
         if both := [name for name in measures if name in chosen]:
             raise ArgumentError(f"run: gives a measure {both[0]!r}, which is the name of a setting")
@@ -69,7 +79,12 @@ def sweep(run: Callable[..., Any], *, label: str | None = "runs", workers: int |
 
 
 def side_by_side(
-    function: Callable[..., Any], settings: list[dict], *, label: str | None = None, workers: int | None = None
+    function: Callable[..., Any],
+    settings: list[dict],
+    *,
+    label: str | None = None,
+    workers: int | None = None,
+    only_for_sweeps: bool = False,
 ) -> list:
     """`[function(**s) for s in settings]`, as `sweep` does it; the results come in the order of the settings.
 
@@ -82,7 +97,7 @@ def side_by_side(
         raise ArgumentError(f"workers: wanted at least 1, got {workers}")
     if _inside.get():
         return [result for _, result in _runs(function, settings, label, workers)]
-    known = left_out(settings)
+    known = left_out(settings, only_for_sweeps)
     fresh = [number for number in range(len(settings)) if number not in known]
     seconds, results = zip(*_runs(function, [settings[n] for n in fresh], label, workers), strict=True)
     if seconds_to := os.environ.get("HSSL_RUN_SECONDS"):
