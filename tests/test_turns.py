@@ -22,7 +22,14 @@ echo "$2 ends" >> log
 def house(tmp_path):
     """A checkout with spaces in its name, all installed."""
     house = tmp_path / "a house"
-    for name in ("Makefile", "tools/turn.py", "requirements.txt", "constraints.txt", "pyproject.toml"):
+    for name in (
+        "Makefile",
+        "tools/turn.py",
+        "requirements.txt",
+        "constraints.txt",
+        "constraints.lock",
+        "pyproject.toml",
+    ):
         (house / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, house / name)
     for name in ("book", "assets", "hssl", "tests", "text", "benchmarks", "_build", ".venv/bin"):
@@ -63,7 +70,7 @@ def log(house):
 
 
 def waits(process, house):
-    return process.stderr.readline() == f"Another make works in {house}; this one waits for it.\n"
+    return f"Another make works in {house}; this one waits for it.\n" in iter(process.stderr.readline, "")
 
 
 def test_what_works_in_all_of_the_checkout_waits_for_a_recording(house, make):
