@@ -73,10 +73,11 @@ class Checkpoint:
         wait()  # until the first process has written what it had to
         if not self.path.exists():
             return 0
-        content = self.path.read_bytes()
         try:
-            state = _parsed(content)
+            state = _read(self.path)
             self._check(state)
+        except OSError:  # no right to read it, say
+            raise
         except Exception as error:  # it may hold anything
             raise self._damaged(error) from error
         for name, wanted in self.settings.items():
@@ -148,8 +149,8 @@ class Checkpoint:
         write_whole(self.path, lambda file: file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content))
 
 
-def _parsed(content: bytes) -> Any:
-    digest, _, content = content.partition(b"\n")
+def _read(path: Path) -> Any:
+    digest, _, content = path.read_bytes().partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise ValueError("the digest in its first line is of something else")
     with io.BytesIO(content) as file:
