@@ -128,7 +128,7 @@ def read_text(name: str) -> str:
 
     def parse(file: IO[bytes]) -> str:
         text, newline, last = io.TextIOWrapper(file, "utf-8").read().removesuffix("\n").rpartition("\n")
-        if wanted not in last:
+        if wanted not in last or "\0" in text:
             raise ValueError(f"wanted a last line that says: {wanted}")
         return text + newline
 

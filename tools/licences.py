@@ -19,8 +19,13 @@ WORLDS = ROOT / "hssl" / "worlds"
 DATA = WORLDS / "pictures" / "data"
 PROJECT = "the authors of this book"
 ICONS = {  # the two sets in icons.json
-    "tabler": ("Paweł Kuna", "https://github.com/tabler/tabler-icons", "MIT"),
-    "google": ("Google", "https://github.com/google/material-design-icons", "Apache-2.0"),
+    "tabler": ("Paweł Kuna", "https://github.com/tabler/tabler-icons", "MIT", "tabler-icons-MIT"),
+    "google": (
+        "Google",
+        "https://github.com/google/material-design-icons",
+        "Apache-2.0",
+        "google-material-icons-Apache-2.0",
+    ),
 }
 RESTORE = "restore it with git"
 ENDS = (  # of the licences' texts
@@ -53,9 +58,9 @@ class Credit:
 def icons() -> list[Credit]:
     found = []
     for name, kept in _json(WORLDS / "icons" / "icons.json").items():
-        author, source, licence = ICONS[name]
+        author, source, licence, file = ICONS[name]
         what = f"{len(kept['icons']):,} icons of {name.capitalize()}, version {kept['version']}"
-        (text,) = (WORLDS / "icons" / "licences").glob(f"{name}-*{licence}.txt")
+        text = WORLDS / "icons" / "licences" / f"{file}.txt"
         found.append(
             Credit(what, author, source, licence, "outlines as path data", [WORLDS / "icons" / "icons.json"], text)
         )
@@ -122,7 +127,7 @@ def whole(text: Path) -> Path:
 
 def _end(file) -> None:
     words = " ".join(file.read().decode().split())
-    if not words.endswith(ENDS):
+    if not words.endswith(ENDS) or "\0" in words:
         raise ValueError(f"wanted the end of a licence, got {words[-40:]!r}")
 
 

@@ -4,10 +4,12 @@ Their authors and licences are in data/photographs/ beside this file, and in sci
 patches are left to `patches` and `pairing`; contours whose distribution is known, to `contours`.
 """
 
+import hashlib
+import io
 import json
 import math
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -24,6 +26,7 @@ from hssl.pairs import Pairs, View
 from hssl.patches import cut
 
 SAMPLES = ("china", "flower")  # scikit-learn's own
+CREDIT = ("title", "author", "year", "licence", "source", "changes", "sha256")
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
@@ -126,7 +129,7 @@ def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
     if name in SAMPLES:
         photograph = Image.fromarray(_samples()[name])
     else:
-        photograph = read_file(_folder() / f"{name}.jpg", lambda file: Image.open(file).convert("RGB"))
+        photograph = read_file(_folder() / f"{name}.jpg", partial(_opened, digest=_credits()[name]["sha256"]))
     if size is not None:
         longest = max(photograph.size)
         if not 16 <= size <= longest:
@@ -251,8 +254,16 @@ def _credits() -> dict[str, dict[str, str]]:
 def _read_credits(file: IO[bytes]) -> dict[str, dict[str, str]]:
     credits = json.load(file)
     for credit in credits.values():
-        check_fields(credit, dict.fromkeys(("title", "author", "year", "licence", "source", "changes"), str))
+        check_fields(credit, dict.fromkeys(CREDIT, str))
     return credits
+
+
+def _opened(file: IO[bytes], digest: str) -> Image.Image:
+    """Of a JPEG that lost a part, Pillow would fill in grey."""
+    content = file.read()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError("wanted the file that ATTRIBUTION.json has the digest of")
+    return Image.open(io.BytesIO(content)).convert("RGB")
 
 
 def _bunch():

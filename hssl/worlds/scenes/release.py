@@ -99,10 +99,10 @@ def read_array(path: Path, advice: str) -> np.ndarray:
         if not isinstance(array, np.ndarray):
             array.close()
             raise ValueError("wanted a single array, got an archive of arrays")
-        if array.dtype.kind not in "fiu" or array.shape[1:] != (len(LATENTS),) or not len(array):
-            raise ValueError(f"wanted numbers of shape (N, {len(LATENTS)}), got {array.dtype} of shape {array.shape}")
-        if not np.isfinite(array).all():
-            raise ValueError("wanted finite numbers")
+        numbers = array.dtype.kind in "fiu" and array.shape[1:] == (len(LATENTS),) and len(array)
+        if not numbers or not np.isfinite(array).all():
+            came = f"{array.dtype} of shape {array.shape}"
+            raise ValueError(f"wanted finite numbers of shape (N, {len(LATENTS)}), got {came}")
         return array.astype(np.float32)
 
     return read_file(path, parse, advice)
