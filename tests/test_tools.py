@@ -52,7 +52,7 @@ results.record("{0}", "a", 0.5, tolerance=0.1)
 
 @pytest.fixture
 def started(house, tmp_path):
-    """Starts the runner itself, on a chapter that waits for another one or for ever; says which process is its kernel."""
+    """Starts the runner itself, on a chapter that waits for another or for ever; says which process is its kernel."""
     runners = []
     for name in ("tools", "meet", "temporary", "runtime"):
         (house / name).mkdir()
