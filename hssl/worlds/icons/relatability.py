@@ -29,7 +29,7 @@ TURN = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # a quarter, about the middle of
 INK = 0.05  #: a control's second patch has this much more or less ink than the true one, at most
 STEP = 0.1  # units between points of a stroke
 NEAR = 0.3  # units; within it of a line, a point is on the line
-TIE = 1e-3  # units or pixels; so much is added where drawings of round numbers lie on an edge, which processors round apart
+TIE = 1e-3  # units or pixels; added where drawings of round numbers lie on an edge, which processors round apart
 POINTS_FOLLOWED = 35  # of a stroke, from the gap: 3.5 units
 ALIKE = 0.3  # correlation; second patches at nearly the same position that are more alike are no control
 BESIDE = 1.0  # units along either axis; nearer than that is nearly the same position
@@ -287,7 +287,10 @@ class _Row:
             drawing = pad(self.icon.rest, (shift, -shift) * 2)[None]  # to the right and down
             moved = self.seconds + shift
             found += [self._pair(a, corner, drawing, true) for corner in moved[self._fitting(moved, a, b)]]
-        gap = lambda pair: round((pair.second.sum() - true.second.sum()).abs().item(), 3)  # the first of equal ones
+
+        def gap(pair):
+            return round((pair.second.sum() - true.second.sum()).abs().item(), 3)  # the first of equal ones
+
         return min(filter(None, found), key=gap, default=None)
 
     def _beside(self, true: SlashedPairs, seconds: Tensor, offset: Tensor) -> Tensor:
@@ -315,7 +318,8 @@ class _Row:
         here, there = ((..., *(slice(k, k + self.window) for k in corner.flip(0).tolist())) for corner in (a, b))
         seconds = drawings[there] * self.icon.seen[self.side][there]
         middle = slice(self.window // 2 - 1, self.window // 2 + 1)
-        good = (seconds[:, middle, middle].mean((1, 2)) - (0.5 if self.icon.name in GOOGLE else 1.0)).abs() <= 0.25 + TIE
+        ink = 0.5 if self.icon.name in GOOGLE else 1.0
+        good = (seconds[:, middle, middle].mean((1, 2)) - ink).abs() <= 0.25 + TIE
         if true is not None:
             good &= self._beside(true, seconds, b - a)
         first = self.icon.rest * self.icon.seen[1 - self.side]
