@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 MEAN, SD = (0.4327, 0.2689, 0.2839), (0.1201, 0.1457, 0.1082)  # of the released images, by channel
 BACKBONES = ("resnet18", "resnet50", "resnet101", "resnet152", "convnet")
 WIDTH = 100  # of the layer before the projection
+LEAST = 20  # test scenes that can be scored
 
 
 def _option(default: Any, words: str, choices: tuple | None = None) -> Any:
@@ -205,6 +206,9 @@ def run(setting: Setting) -> "pd.DataFrame | None":
             shown = partial(progress, label=None if rank() else "rendering")
             write_rendered(setting.folder, setting.rendered, progress=shown, **how)
             wait()
+        if (there := len(Causal3DIdent(setting.folder, "test"))) < LEAST:  # said before anything is trained
+            more = f"wanted {LEAST} test scenes or more (--rendered 30 makes them), got {there}"
+            raise ArgumentError(f"folder: {more} in {setting.folder}")
         name = f"causal3dident-{setting.views}-{setting.backbone}-{setting.seed}"
         output = Path(setting.output or name)
         output.mkdir(parents=True, exist_ok=True)
@@ -246,8 +250,8 @@ def _check(setting: Setting) -> None:
         raise ArgumentError(f"size: wanted 8 to 1024 pixels, got {setting.size}")
     if setting.workers < 0 or setting.rendered < 0 or setting.rendered == 1:
         raise ArgumentError(f"workers, rendered: wanted 0 or more, got {setting.workers}, {setting.rendered}")
-    if setting.probed < 20:
-        raise ArgumentError(f"probed: wanted 20 scenes or more, got {setting.probed}")
+    if setting.probed < LEAST:
+        raise ArgumentError(f"probed: wanted {LEAST} scenes or more, got {setting.probed}")
 
 
 def main(arguments: list[str] | None = None) -> int:
