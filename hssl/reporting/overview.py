@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import HTML
 
+from hssl.checks import explained
 from hssl.reporting.records import BUDGETS, chapters, load
 from hssl.reporting.tables import plain
 from hssl.reporting.verdicts import bound, verdict
@@ -26,6 +27,7 @@ HEADS = ("number", "published", "limit", "measured", "seeds", "verdict")
 OTHERS = "Other pages"
 
 
+@explained
 def contents(toc: Path) -> dict[str, list[str]]:
     """The pages of each part, by the captions of a Jupyter Book's table of contents; those before any are under "".
 
@@ -44,6 +46,7 @@ def contents(toc: Path) -> dict[str, list[str]]:
     return parts
 
 
+@explained
 def sections(notebook: Path) -> dict[str, str]:
     """The headings of a notebook, the title first, and the address of each on its page; empty without a notebook.
 
@@ -58,6 +61,7 @@ def sections(notebook: Path) -> dict[str, str]:
     return {title: f"{notebook.stem}.ipynb#{anchor(title)}" for title in re.findall(r"(?m)^#+ +(.+?) *$", text)}
 
 
+@explained
 def anchor(heading: str) -> str:
     """What a page calls the section under a heading.
 
@@ -68,6 +72,7 @@ def anchor(heading: str) -> str:
     return re.sub(r"^[-0-9]+|-+$", "", re.sub(r"[^a-z0-9]+", "-", plain_letters))
 
 
+@explained
 def score(chapter: str) -> pd.DataFrame:
     """Every recorded number of a chapter, one a row, with its verdict; of the full budget where there is one.
 
@@ -90,6 +95,7 @@ def score(chapter: str) -> pd.DataFrame:
     )
 
 
+@explained
 def overview(parts: Mapping[str, Sequence[str]], folder: Path = Path()) -> HTML:
     """All recorded numbers: a fold per chapter with its verdict counts, rows that can be searched, a CSV file.
 
@@ -118,6 +124,7 @@ def overview(parts: Mapping[str, Sequence[str]], folder: Path = Path()) -> HTML:
     return HTML(re.sub("@([A-Z]+)@", lambda match: values[match[1]], template))
 
 
+@explained
 def counts(verdicts: Sequence[str]) -> dict[str, int]:
     """How many numbers have each verdict, in the order of `TO_LIMIT` and `TO_PUBLISHED`; none are left out.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hssl.checks import Finite, Positive, checked, one_of
+from hssl.checks import Finite, Positive, checked, explained, one_of, unbounded
 
 BUDGETS = ("quick", "full")
 MODES = ("show", "record", "verify")
@@ -90,7 +90,10 @@ def record(
     ValueError: chapter: wanted letters, digits, "_", "+", "-" and single dots between them, got '../demo'
     """
     _named(chapter=chapter, id=id)
-    numbers = np.atleast_1d(np.asarray(values, float))
+    try:
+        numbers = np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError):
+        numbers = np.array([])
     if numbers.ndim > 1 or not numbers.size or not np.isfinite(numbers).all():
         raise ValueError(f"values: wanted finite numbers, one per seed, for {id!r}, got {values}")
     mean, spread = fmean(numbers.tolist()), stdev(numbers.tolist()) if numbers.size > 1 else None
@@ -109,6 +112,7 @@ def record(
         _verify(chapter, fresh)
 
 
+@explained
 def load(chapter: str, budget: str) -> dict[str, dict]:
     """The recorded numbers of a chapter under a budget, by id; empty if there are none.
 
@@ -131,6 +135,7 @@ def chapters() -> list[str]:
     return sorted({path.stem for name in BUDGETS for path in (folder() / name).glob("*.json")})
 
 
+@explained
 def measured(chapter: str) -> dict[str, dict]:
     """What a person has measured in this process, by id; empty in the other modes, where pages show records alone.
 
@@ -140,6 +145,8 @@ def measured(chapter: str) -> dict[str, dict]:
     return {id: entry for (of, id), entry in _fresh.items() if of == chapter} if mode() == "show" else {}
 
 
+@explained
+@unbounded
 def best(chapter: str, id: str) -> dict:
     """A number with all its fields: of the full budget if there is one, else of the quick one, else of this process.
 
@@ -164,6 +171,7 @@ def best(chapter: str, id: str) -> dict:
     return {**dict.fromkeys(FIELDS), **numbers, "id": id, "seeds": 0, "unit": ""}
 
 
+@explained
 def claim(condition: Any, sentence: str) -> None:
     """Hold the text to a number: a false condition fails the runner and the tests, and warns a person.
 
@@ -185,6 +193,7 @@ def claim(condition: Any, sentence: str) -> None:
         _warn(f"this run does not show what the text says: {sentence}")
 
 
+@explained
 def finish(chapter: str) -> None:
     """The last line of a chapter: what is recorded under this budget is what this run has measured.
 
@@ -214,6 +223,7 @@ def folder() -> Path:
     return next((path for path in near if path.is_dir()), near[0])
 
 
+@explained
 def read(path: Path) -> dict[str, dict]:
     """A file of entries, by id; empty if there is no such file.
 
@@ -226,6 +236,7 @@ def read(path: Path) -> dict[str, dict]:
         raise ValueError(f"{path} is damaged ({error}); restore it, or run the chapter with `make run`") from error
 
 
+@explained
 def write(path: Path, entries: dict[str, dict]) -> None:
     """A file of entries, whole or not at all: written beside, then moved into place.
 

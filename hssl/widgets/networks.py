@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hssl.checks import checked
+from hssl.checks import checked, explained
 from hssl.encoders import MLP, ConvNet
 from hssl.widgets.mounting import as_numbers, decode, encode
 
@@ -48,7 +49,8 @@ def pack(network: nn.Module, *, dtype: Literal["<f4", "<f2"] = "<f4", name: str 
     return {"dtype": dtype, "layers": [text(layer) for layer in _layers(network, name)]}
 
 
-def run(packed: dict, inputs: np.ndarray) -> np.ndarray:
+@explained
+def run(packed: dict, inputs: Real[np.ndarray, "n ..."]) -> np.ndarray:
     """What a packed network makes of its inputs, as the page computes it, shape (n, dim), in double precision.
 
     Args:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
-from hssl.checks import Count, Positive, checked
+from hssl.checks import Count, ImageSize, Positive, checked
 from hssl.pairs import Pairs, View
-from hssl.worlds.scenes import CLASSES, LATENTS, ImageSize, Latents, truth, untouched
+from hssl.worlds.scenes import CLASSES, LATENTS, Latents, truth, untouched
 from hssl.worlds.scenes.nearest import Bank
 from hssl.worlds.scenes.release import SCALE
 
@@ -85,6 +85,8 @@ class Causal3DIdent(VisionDataset):
         Raises:
             ValueError: its file is damaged, or has no 8 bits a channel; names it.
         """
+        if not isinstance(index, int) or not -len(self) <= index < len(self):
+            raise IndexError(f"index: wanted 0 to {len(self) - 1}, got {index!r}")
         try:
             with Image.open(self.files[index]) as image:
                 if image.mode not in ("RGB", "RGBA", "L", "P"):
