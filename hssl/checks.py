@@ -139,23 +139,20 @@ def _entered(function: Callable, run: Callable, args: tuple, kwargs: dict) -> An
     """What `run` gives, where a reader calls the function."""
     token = _inside.set(True)
     try:
-        if not (_is_finite(args) and _is_finite(kwargs)):
-            _check_finite(function, _given(function, args, kwargs))
         result = run(*args, **kwargs)
         made = getattr(args[0], "__dict__", None) if function.__name__ == "__init__" else result
-        if not _is_finite(made):
-            _blame(function, args, kwargs)
+        if not (_is_finite(args) and _is_finite(kwargs) and _is_finite(made)):
+            _blame(function, args, kwargs, _is_finite(made))
         return result
     except (RuntimeError, ArithmeticError, LookupError, AttributeError, MemoryError, TypeError, ValueError) as error:
-        if not _is_named(error, {*inspect.signature(function).parameters, *kwargs}):
-            _hold(function, args, kwargs, error)
+        _hold(function, args, kwargs, error)
         raise
     finally:
         _inside.reset(token)
 
 
 def unbounded(function: F) -> F:
-    """Mark a function below `checked` or `explained` whose result may be infinite, or NaN, though no argument is.
+    """Mark a function below `checked` or `explained` that may be given, and may give, what is not finite.
 
     >>> @checked
     ... @unbounded
@@ -168,14 +165,19 @@ def unbounded(function: F) -> F:
     return function
 
 
-def _blame(function: Callable, args: tuple, kwargs: dict) -> None:
-    """Raise which argument it is that makes a result not finite."""
-    given = _given(function, args, kwargs)
+def _blame(function: Callable, args: tuple, kwargs: dict, fine: bool) -> None:
+    """Raise which argument is not finite, or makes a result not finite unless that is fine."""
+    given, bounded = _given(function, args, kwargs), not getattr(function, "unbounded", False)
+    odd = next(_not_finite(function, given), None)
+    if odd and (bounded or not fine):
+        raise ArgumentError(odd)
+    if fine:
+        return
     _hold(function, args, kwargs)
     if large := _too_large(given):
         raise ArgumentError(f"{large}, the result is not finite")
     names = [name for name, value in given.items() if name != "self" and value is not None]
-    if names and not getattr(function, "unbounded", False):
+    if names and bounded:
         raise ArgumentError(f"{', '.join(names)}: what they give is not finite")
 
 
@@ -310,14 +312,14 @@ def _all_parts(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: of for key, value in given.items() if key != "self" for name, of in _parts(key, value)}
 
 
-def _check_finite(function: Callable, given: Mapping[str, Any]) -> None:
-    """Raise what `finite` says of the first array that is not; what may be anything is left to the function."""
+def _not_finite(function: Callable, given: Mapping[str, Any]) -> Iterator[str]:
+    """What is said of arrays that are not finite, or that have no values; what may be anything is left to the function."""
     for name, value, hint in _declared(function, given):
         for part, of in _parts(name, value) if hint not in (Any, dict) and name != "self" else ():
             if isinstance(of, Tensor) and of.is_meta:
-                raise ArgumentError(f"{part}: wanted values, got a tensor on the device meta")
-            if not isinstance(of, float) and not _is_finite(of):
-                raise ArgumentError(f"{part}: there are values that are not finite")
+                yield f"{part}: wanted values, got a tensor on the device meta"
+            elif not isinstance(of, float) and not _is_finite(of):
+                yield f"{part}: there are values that are not finite"
 
 
 @functools.cache
@@ -334,24 +336,39 @@ def _check_items(function: Callable, args: tuple, kwargs: dict) -> None:
 
 def _hold(function: Callable, args: tuple, kwargs: dict, error: Exception | None = None) -> None:
     """Raise what is wrong with the arguments, if that made the error, or a result that is not finite."""
+    names = {*inspect.signature(function).parameters, *kwargs}
+    said = _names(error)
+    if isinstance(error, FloatingPointError) or (said and said in names):
+        return
     try:
         bound = inspect.signature(function).bind(*args, **kwargs)
     except TypeError:  # what Python says of it itself is clear
         return
-    fault = _odd_item(function, bound.arguments) or (_fault(error, bound.arguments) if error else None)
+    given = dict(bound.arguments)
+    fault = _odd_item(function, given)
     bound.apply_defaults()
     try:
         _stub(function)(*bound.args, **bound.kwargs)
     except TypeCheckError as wrong:
-        fault = _shorten(str(wrong), function, bound.arguments) or fault
-    if fault := fault or _not_finite(bound.arguments):
+        fault = _shorten(str(wrong), function, given) or fault
+    if not fault and not said:  # what names something else is clear, too
+        fault = _odd_number(given) or (_fault(error, given) or next(_not_finite(function, given), None) if error else None)
+    if fault:
         wrong = ArgumentError(fault)
         for note in getattr(error, "__notes__", ()):
             wrong.add_note(note)
         raise wrong from error
+    if error and not said and (suspect := _suspect(error, given)):
+        error.add_note(suspect)
 
 
-def _not_finite(given: Mapping[str, Any]) -> str | None:
+def _names(error: Exception | None) -> str | None:
+    """What an error names by itself, as `name: wanted …`."""
+    named = isinstance(error, ValueError | TypeError | LookupError) and _NAMED.match(str(error))
+    return named[1] if named else None
+
+
+def _odd_number(given: Mapping[str, Any]) -> str | None:
     odd = {name: of for name, of in _all_parts(given).items() if isinstance(of, float) and not math.isfinite(of)}
     return next((f"{name}: wanted a finite number, got {value}" for name, value in odd.items()), None)
 
@@ -367,7 +384,8 @@ def _odd(name: str, value: Any, hint: Any) -> str | None:
             _record(hint)(hint, *value)
         except TypeCheckError as error:
             fields = dict(zip(hint._fields, value, strict=True))
-            return _shorten(str(error), hint.__new__, fields) or _odd_item(hint.__new__, fields)
+            odd = _shorten(str(error), hint.__new__, fields) or _odd_item(hint.__new__, fields)
+            return f"{name}.{odd}" if odd and "[" in name else odd
     for one in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
         *_, wanted = [of for of in get_args(one) if of is not ...] or [Any]
         if isinstance(value, dict) and get_origin(one) in (dict, Mapping):
@@ -419,14 +437,6 @@ def _stub(function: Callable) -> Callable:
     return _GUARD(space["stub"])
 
 
-def _is_named(error: Exception, names: Collection[str]) -> bool:
-    """Whether an error says by itself what is wrong, or is not about the arguments."""
-    if isinstance(error, FloatingPointError):
-        return True
-    named = isinstance(error, ValueError | TypeError | LookupError) and _NAMED.match(str(error))
-    return bool(named) and named[1] in names
-
-
 def _too_large(given: Mapping[str, Any]) -> str | None:
     """Which argument has the largest numbers, if these are what may overflow."""
     most = {}
@@ -455,15 +465,16 @@ def _fault(error: Exception, given: Mapping[str, Any]) -> str | None:
     if isinstance(error, LookupError) and (lacking := _lacking(words, given)):
         return lacking
     tensors = {name: value for name, value in parts.items() if isinstance(value, Tensor)}
-    return _without_values(tensors) or _unlike(tensors, words) or _too_large(given) or _suspect(error, tensors)
+    return _without_values(tensors) or _unlike(tensors, words) or _too_large(given)
 
 
-def _suspect(error: Exception, tensors: Mapping[str, Tensor]) -> str | None:
-    """What torch says, with the name of the only tensor that it can mean."""
-    if len(tensors) != 1 or not isinstance(error, RuntimeError | IndexError):
+def _suspect(error: Exception, given: Mapping[str, Any]) -> str | None:
+    """The only array that an error of torch can mean, as a note: the error itself may be one of the reader's network."""
+    arrays = {name: value for name, value in _all_parts(given).items() if isinstance(value, Tensor | np.ndarray)}
+    if len(arrays) != 1 or not isinstance(error, RuntimeError | LookupError | ValueError | TypeError):
         return None
-    ((name, value),) = tensors.items()
-    return f"{name}: {' '.join(str(error).split())}, got {_seen(value)}"
+    ((name, value),) = arrays.items()
+    return f"{name}: got {_seen(value)}"
 
 
 def _lacking(words: str, given: Mapping[str, Any]) -> str | None:
@@ -479,6 +490,8 @@ def _lacking(words: str, given: Mapping[str, Any]) -> str | None:
 
 def _without_values(tensors: Mapping[str, Tensor]) -> str | None:
     for name, value in tensors.items():
+        if value.is_complex():
+            return f"{name}: wanted real numbers, got {value.dtype}"
         if value.is_meta or value.layout != torch.strided:
             return f"{name}: wanted a dense tensor with values, got {value.layout} on {value.device}"
         if not value.numel():
@@ -493,10 +506,10 @@ def _unlike(tensors: Mapping[str, Tensor], words: str) -> str | None:
         found = {name: getattr(value, kind) for name, value in of.items()}
         first = next(iter(found), "")
         for name, value in found.items():
-            if value != found[first]:
+            if value != found[first] and re.search(kind.removeprefix("d"), words):
                 return f"{name}: wanted {found[first]}, as {first}, got {value}"
     if "more than 1 value per channel" in words:
-        first = next(iter(floats), "")
+        first = next(iter(tensors), "")
         return f"{first}: wanted at least 2 rows, as batch normalisation needs them in training" if first else None
     for name, value in floats.items():
         if value.dtype != torch.float32 and re.search(r"type|Half|Double", words):

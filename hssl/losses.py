@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from hssl.checks import ArgumentError, Count, Positive, checked, explained, in_floats
+from hssl.checks import ArgumentError, Count, Positive, checked, explained, in_floats, unbounded
 from hssl.patches import draw_neighbours, facing
 
 Similarity = Literal["cosine", "dot", "euclidean"]
@@ -181,6 +181,7 @@ def density_ratio(
 
 
 @explained
+@unbounded
 def level_sum(losses: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
     """Σ w_k · CL_k: the one number that all levels minimise together.
 

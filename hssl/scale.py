@@ -157,11 +157,7 @@ def nt_xent(
 @explained
 def train(setting: Setting, device: torch.device, file: Path) -> Network:
     """The network of a setting, trained; it goes on from the file, if there is one."""
-    single = {*LATENTS, *GROUPS}
-    redraw = setting.views if {*setting.views.split("+")} <= single else ""
-    if not redraw:
-        augment.compose(setting.views)  # names what is unknown
-    data = Causal3DIdent(setting.folder, redraw=redraw, sigma=setting.sigma)
+    data = Causal3DIdent(setting.folder, redraw=_redraw(setting.views), sigma=setting.sigma)
     generator = torch.Generator().manual_seed(setting.seed)
     mixed = setting.precision == "bf16" or (
         not setting.precision and device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -250,10 +246,26 @@ def _write(file: Path, content: dict) -> None:
     write_whole(file, lambda beside: beside.write((json.dumps(content, indent=1) + "\n").encode()))
 
 
+def _redraw(views: str) -> str:
+    """The views, if all of them are latents; "" where they are views of images. Raises where one is neither."""
+    if {*views.split("+")} <= {*LATENTS, *GROUPS}:
+        return views
+    try:
+        augment.compose(views)
+    except ArgumentError as error:
+        raise ArgumentError(f"views: {error}") from error
+    return ""
+
+
 def _check(setting: Setting) -> None:
+    _redraw(setting.views)
     for one in fields(setting):
         if one.metadata.get("choices"):
             one_of(one.name, getattr(setting, one.name), (*one.metadata["choices"], *([] if one.default else [""])))
+    _check_numbers(setting)
+
+
+def _check_numbers(setting: Setting) -> None:
     for name, least in (("batch", 2), ("steps", 1), ("dimensions", 1)):
         if not least <= getattr(setting, name) <= MOST:
             raise ArgumentError(f"{name}: wanted {least} or more, got {getattr(setting, name)}")

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import functools
 import inspect
 import io
 import math
@@ -25,6 +26,8 @@ import traitlets
 from good_calls import Arguments, functions
 from torch import Tensor, nn
 
+from hssl.pairs import Pairs
+
 HUGE, MANY = 1e30, 10**9
 SECONDS, GIGABYTES = 10, 3  # that a call may take of the processor, and of memory
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -36,7 +39,7 @@ Bad = dict[str, tuple[str, Any]]  # by what is wrong: the kind of fault, and the
 
 def bad_values(value: Any, hint: Any = None) -> Bad:
     """Values that an argument should not have, made of a good one, or of its type where that is None."""
-    common: Bad = {"None": ("type", None), "string": ("type", "no such thing"), "object": ("type", object())}
+    common: Bad = {"None": ("type", None), "string": ("type", "no such thing")}
     for is_one, bad in (
         (isinstance(value, Tensor), _bad_tensors),
         (isinstance(value, np.ndarray), _bad_arrays),
@@ -91,7 +94,7 @@ def _bad_tensors(value: Tensor) -> Bad:
         "rank − 1": ("shape", value.reshape(-1) if value.ndim != 1 else value.sum()),
         "empty": ("shape", value[:0] if value.ndim else value.new_zeros(0)),
         "numpy": ("dtype", value.numpy()),
-        "list": ("dtype", value.tolist()),
+        "list": ("dtype", value.flatten()[:100].tolist()),
         "complex": ("dtype", value.to(torch.complex64)),
         "meta": ("device", value.to("meta")),
         "zeros": ("range", torch.zeros_like(value)),
@@ -260,13 +263,23 @@ class _Runner:
         made, outcome = self._judge(case.name, changed, self._words(case.name, case.bad))
         if outcome.kind != RIGHT or not inspect.isclass(self.functions[case.name][0]):
             return outcome
-        for method in self.calls:
-            if method.rpartition(".")[0] == case.name and "self" in self.calls[method]:
-                words = self._words(case.name, case.bad) | self._words(method) | set(dir(made))
-                _, after = self._judge(method, {**self.calls[method], "self": made}, words)
-                if after.kind not in (RIGHT, CLEAR):
-                    return after._replace(detail=f"then {method.rpartition('.')[2]}: {after.detail}")
+        for method in self._methods(case.name):
+            words = self._words(case.name, case.bad) | self._words(method) | set(dir(made))
+            _, after = self._judge(method, {**self.calls[method], "self": made}, words)
+            if after.kind not in (RIGHT, CLEAR):
+                return after._replace(detail=f"then {method.rpartition('.')[2]}: {after.detail}")
         return outcome
+
+    @functools.cache
+    def _methods(self, name: str) -> list[str]:
+        """The methods whose good calls work on what the constructor's good call makes, too."""
+        found = []
+        for method in self.calls:
+            if method.rpartition(".")[0] == name and "self" in self.calls[method]:
+                with contextlib.suppress(Exception), _quiet():
+                    self.call(method, {**self.calls[method], "self": self.call(name, self.calls[name])})
+                    found.append(method)
+        return found
 
     def call(self, name: str, arguments: Arguments) -> Any:
         """The function's result; what is lazy is begun."""
@@ -306,7 +319,7 @@ class _Runner:
         for value in (*self.calls[name].values(), bad):
             words |= {key for key in value if isinstance(key, str)} if isinstance(value, Mapping) else set()
             words |= set(getattr(value, "_fields", ())) | set(getattr(value, "__dataclass_fields__", ()))
-            words |= set(getattr(value, "truth", ()))
+            words |= set(value.truth) if isinstance(value, Pairs) else set()
             texts = [value, *(vars(value).values() if _is_dataclass(value) else ())]
             words |= {str(text).rstrip("/") for text in texts if isinstance(text, str | Path)}
         return words
@@ -353,9 +366,13 @@ def _fresh(value: Any) -> Any:
 
 def names_it(error: BaseException, words: Collection[str]) -> bool:
     """Whether a message begins with an argument's name, as `name: wanted …` or `one, other: …`, or with what it holds."""
-    if not isinstance(error, ValueError | TypeError | LookupError | OSError | traitlets.TraitError):
-        return False
-    head = str(getattr(error, "filename", None) or str(error).partition(": ")[0])
+    said = [*getattr(error, "__notes__", ())]
+    if isinstance(error, ValueError | TypeError | LookupError | OSError | traitlets.TraitError):
+        said.append(str(getattr(error, "filename", None) or error))
+    return any(_names_it(text.partition(": ")[0], words) for text in said)
+
+
+def _names_it(head: str, words: Collection[str]) -> bool:
     if any(len(word) > 3 and (head.startswith(word) or word.startswith(head + "/")) for word in words):  # a file
         return True
     inner = [re.match(r"[\w ]*", part)[0] for part in re.split(r", ", head)]  # pyright: ignore

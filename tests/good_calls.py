@@ -64,8 +64,7 @@ MORE = """
 >>> _ = data.image(0), data.sample(3, g)
 >>> small = {"backbone": "convnet", "size": 8, "batch": 4, "steps": 1, "probed": 21, "workers": 0, "device": "cpu"}
 >>> setting = scale.Setting(str(room / "made"), output=str(room / "out"), **small)
->>> network = scale.train(setting, torch.device("cpu"), room / "checkpoint.pt")
->>> _ = scale.score(network, setting), scale.run(setting), scale.Scenes(data, setting).pixels(0)
+>>> _ = scale.run(setting), scale.Scenes(data, setting).pixels(0)
 >>> network = scale.Network(setting, g, False)
 >>> _ = network.before(torch.zeros(2, 3, 8, 8).byte()), network(torch.zeros(2, 3, 8, 8).byte())
 >>> _ = scale.main(["causal3dident", str(room / "nothing_here"), "--output", str(room / "out")])

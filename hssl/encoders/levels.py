@@ -56,7 +56,9 @@ class Levels(nn.Module):
             try:
                 found.append(level(found[-1]))
             except (RuntimeError, ValueError) as error:
-                raise ArgumentError(f"{f'levels[{k}]' if k else 'observations'}: {error}") from error
+                where = f"levels[{k}]" if k else "observations"
+                error.add_note(f"{where}: got {found[-1].dtype} of shape {tuple(found[-1].shape)}")
+                raise
         return found[1:]
 
 

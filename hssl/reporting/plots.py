@@ -51,6 +51,8 @@ def layers(drawn: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     >>> [layer["value"].tolist() for layer in layers(drawn[:2])]
     [[0.2], []]
     """
+    if "budget" not in drawn:
+        raise ValueError(f"drawn: wanted a column budget, got {', '.join(map(str, drawn.columns))}")
     there = set(drawn["budget"])
     recorded = next((name for name in ("full", "quick") if name in there), None)
     if OWN not in there:
@@ -198,7 +200,10 @@ def reliability(ax: Axes, curves: Mapping[str, Any]) -> Axes:
     2
     """
     ax.plot([0, 1], [0, 1], "--", color=LIMIT, linewidth=1)
-    for color, (name, (stated, observed, *_)) in zip(("0.6", CONTENT, STYLE, PUBLISHED), curves.items(), strict=False):
+    for color, (name, curve) in zip(("0.6", CONTENT, STYLE, PUBLISHED), curves.items(), strict=False):
+        if len(curve) < 2:
+            raise ValueError(f"curves[{name!r}]: wanted stated and observed probabilities, got {len(curve)} of the two")
+        stated, observed, *_ = curve
         at, seen = _floats(f"curves[{name!r}]", stated), _floats(f"curves[{name!r}]", observed)
         if at.shape != seen.shape or at.ndim != 1:
             raise ValueError(f"curves[{name!r}]: wanted two of one length, got shapes {at.shape} and {seen.shape}")

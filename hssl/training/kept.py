@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 import numpy as np
 from torch import Tensor
 
-from hssl.checks import explained
 from hssl.files import write_whole
 
 READ, WRITE = "HSSL_RUNS_FROM", "HSSL_RUNS_TO"
@@ -32,7 +31,6 @@ class NotRun:
     RuntimeError: the run with {'seed': 1} was left out: tests run the first seed alone, HSSL_SEEDS=all runs all of them
     """
 
-    @explained
     def __init__(self, setting: dict) -> None:
         self._setting = str(setting)
 
@@ -46,7 +44,6 @@ class NotRun:
         self.__getattr__("call")
 
 
-@explained
 def left_out(settings: list[dict]) -> dict[int, Any]:
     """By number, the results of the runs of this sweep that a test need not do; empty for all but tests.
 
@@ -73,7 +70,6 @@ def left_out(settings: list[dict]) -> dict[int, Any]:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); {advice}") from error
 
 
-@explained
 def note(settings: list[dict], results: list) -> None:
     """Keep the results of a sweep, if this process records."""
     if not (named := os.environ.get(WRITE)):
@@ -84,7 +80,6 @@ def note(settings: list[dict], results: list) -> None:
     write_whole(Path(named), lambda file: file.write(f"[\n{lines}\n]\n".encode()))
 
 
-@explained
 def described(settings: list[dict]) -> dict[str, list]:
     """What tells sweeps apart: the names of the settings, and the seed of each run."""
     return {"names": sorted(settings[0]), "seeds": [_number(setting.get("seed")) for setting in settings]}
@@ -105,7 +100,6 @@ def kept(result: Any) -> Any:
     return found if len(json.dumps(found)) <= MOST else None
 
 
-@explained
 def restored(value: Any, setting: dict) -> Any:
     """What `kept` made into JSON, as it was; `NotRun` for what it could not keep.
 

@@ -111,8 +111,10 @@ def level_losses(
     [0, 1]
     """
     top = len(stack.levels) - 1
-    if not 0 <= phase.lowest <= phase.highest <= top or start > phase.highest:
-        raise ArgumentError(f"phase, start: wanted levels from 0 to {top}, in rising order, got {phase}, {start}")
+    if not 0 <= phase.lowest <= phase.highest <= top or start > phase.highest or not 0 <= phase.gradient_scale <= 1:
+        raise ArgumentError(
+            f"phase, start: wanted levels from 0 to {top} in order, and a scale from 0 to 1, got {phase}, {start}"
+        )
     if len(losses) <= phase.highest:
         raise ArgumentError(f"losses: wanted one a level, {top + 1}, got {len(losses)}")
     if not batch.members or len({tuple(member.shape) for member in batch.members}) > 1:

@@ -129,6 +129,8 @@ def draw_map(
     (8, 8)
     """
     one_of("measure", measure, SCALES)
+    if len(pins := list(pins)) != 2:
+        raise ArgumentError(f"pins: wanted two, got {len(pins)}")
     low, high, colours = SCALES[measure]
     lit = Image.fromarray(np.uint8(255 * colours((values - low) / (high - low))[:, :, :3]))
     grey = picture.convert("L").convert("RGB")

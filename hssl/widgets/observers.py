@@ -14,7 +14,7 @@ from beartype.vale import Is
 from jaxtyping import Float, Real
 from torch import nn
 
-from hssl.checks import WORDS, Finite, explained
+from hssl.checks import WORDS, ArgumentError, Finite, explained
 from hssl.widgets.networks import pack, run
 from hssl.worlds.contours import Contours, Relations
 
@@ -155,6 +155,8 @@ def weigh(logits: Mapping[tuple[int, int], float], hypotheses: Mapping[str, Matc
     >>> weigh({(0, 1): np.log(3)}, {"one line": [[(0, 1)]], "two": [[]]})
     {'one line': 0.75, 'two': 0.25}
     """
+    if not hypotheses or not all(hypotheses.values()):
+        raise ArgumentError(f"hypotheses: wanted at least one, of one matching or more, got {hypotheses}")
     sums = [[sum(logits[pair] for pair in matching) for matching in of] for of in hypotheses.values()]
     weights = iter(scipy.special.softmax([total for of in sums for total in of]))
     return {name: float(sum(next(weights) for _ in of)) for name, of in hypotheses.items()}

@@ -138,6 +138,7 @@ class ContentStyle:
         self, content: Float[Tensor, "n content"], style: Float[Tensor, "n style"], generator: torch.Generator
     ) -> Float[Tensor, "n style"]:
         """The style of the counterfactual view: same content, some of the style changed."""
+        self._check_widths(content, style)
         if self.change == "add":
             new = style + self.change_scale * _correlated(len(style), self.change_covariance, generator)
         elif self.change == "resample":
@@ -155,9 +156,7 @@ class ContentStyle:
         Raises:
             ArgumentError: content or style has another shape than the world's, or they differ in length.
         """
-        for name, value, width in (("content", content, self.n_content), ("style", style, self.n_style)):
-            if value.shape[1] != width:
-                raise ArgumentError(f"{name}: wanted shape ({len(value)}, {width}), got {tuple(value.shape)}")
+        self._check_widths(content, style)
         return mix(torch.cat([content, style], dim=1), self.layers)
 
     @checked
@@ -213,6 +212,11 @@ class ContentStyle:
         whitening = axes / variances.clamp_min(1e-9 * variances[-1]).sqrt()
         ratios, rotation = torch.linalg.eigh(whitening.T @ change.double() @ whitening)
         return ratios.float(), (whitening @ rotation).float()
+
+    def _check_widths(self, content: Tensor, style: Tensor) -> None:
+        for name, value, width in (("content", content, self.n_content), ("style", style, self.n_style)):
+            if value.shape[1] != width:
+                raise ArgumentError(f"{name}: wanted shape ({len(value)}, {width}), got {tuple(value.shape)}")
 
     def _gain(self) -> Tensor:
         """Shape (n_content, n_style): the best predictor of c from s is this times s − a."""

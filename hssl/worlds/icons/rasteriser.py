@@ -75,7 +75,7 @@ def stroke(
     >>> ink[:, 11, 12].tolist(), round(ink[0].sum().item())
     ([1.0, 0.0], 35)
     """
-    _check(groups, size)
+    _check("groups", groups, size)
     if len(groups) > BATCH:
         return torch.cat([stroke(groups[k : k + BATCH], size, width=width) for k in range(0, len(groups), BATCH)])
     pixel = BOX / size
@@ -102,7 +102,7 @@ def fill(group: list[Tensor], size: ImageSize, *, supersampling: Count = 4) -> F
     >>> fill(polylines("M4 4h16v16h-16z"), 24).sum().item()
     256.0
     """
-    _check([group], size)
+    _check("group", [group], size)
     fine = size * supersampling
     a, b = (of / BOX * fine for of in _ends([torch.cat([points, points[:1]]) for points in group]))
     row = torch.arange(fine) + 0.5
@@ -118,7 +118,7 @@ def fill(group: list[Tensor], size: ImageSize, *, supersampling: Count = 4) -> F
 
 @explained
 @unbounded
-def distance_to(points: Float[Tensor, "n 2"], lines: list[Tensor]) -> Float[Tensor, " n"]:
+def distance_to(points: Float[Tensor, "n 2"], lines: list[Float[Tensor, "_ 2"]]) -> Float[Tensor, " n"]:
     """Distance from each point, shape (n, 2), to the nearest of the polylines, shape (n,), infinite if none.
 
     >>> distance_to(torch.tensor([[5.0, 7.0]]), polylines("M3 3h4"))
@@ -178,9 +178,9 @@ def _distance(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
     return torch.hypot(x - t * dx, y - t * dy)
 
 
-def _check(groups: list[list[Tensor]], size: int) -> None:
+def _check(name: str, groups: list[list[Tensor]], size: int) -> None:
     if not 8 <= size <= 1024:
         raise ValueError(f"size: wanted 8 to 1024 pixels, got {size}")
     for line in (line for group in groups for line in group):
         if line.ndim != 2 or line.shape[1] != 2 or len(line) < 2 or not torch.isfinite(line).all():
-            raise ValueError(f"wanted polylines of finite points, shape (points, 2), got {tuple(line.shape)}")
+            raise ValueError(f"{name}: wanted polylines of finite points, shape (points, 2), got {tuple(line.shape)}")

@@ -146,6 +146,7 @@ def counterfactual(latents: Latents, generator: torch.Generator, *, variable: st
     >>> (counterfactual(before, g, variable="spotlight").values != before.values).any(0).nonzero()[:, 0].tolist()
     [0, 1, 2, 6]
     """
+    _check(*latents)
     redrawn, fresh = downstream(variable), sample_latents(len(latents.labels), generator, causal=False)
     labels = fresh.labels if "class" in redrawn else latents.labels
     columns = {name: [LATENTS.index(latent) for latent in FACTORS[name]] for name in redrawn - {"class"}}

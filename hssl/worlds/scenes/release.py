@@ -61,6 +61,8 @@ def write_rendered(
     >>> len(Causal3DIdent(folder)), Causal3DIdent(folder, "test")[0][0].size
     (14, (16, 16))
     """
+    if not 0 <= part[0] < part[1]:
+        raise ValueError(f"part: wanted (k, n) with 0 ≤ k < n, got {part}")
     missing = []
     for number, split in enumerate(("train", "test")):
         each = count if split == "train" else max(2, count // 10)

@@ -132,6 +132,8 @@ class Texture:
         >>> {name: tuple(of.shape) for name, of in noise.targets(noise.sample_latents(4, g)).items()}
         {'exponent': (4, 1), 'contrast': (4, 1), 'hue': (4, 2)}
         """
+        if (width := latents.values.shape[1]) != len(self.factors):
+            raise ValueError(f"values: wanted {len(self.factors)} columns, one a factor, got {width}")
         turns = {"radians": 1.0, _CIRCLE: 2 * math.pi}
         found = {}
         for (name, factor), column in zip(self.factors.items(), latents.values.T, strict=True):
