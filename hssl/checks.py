@@ -6,10 +6,11 @@ such as two settings that exclude each other, is left to the functions.
 
 import functools
 import inspect
+import itertools
 import math
 import re
 import types
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -352,7 +353,9 @@ def _hold(function: Callable, args: tuple, kwargs: dict, error: Exception | None
     except TypeCheckError as wrong:
         fault = _shorten(str(wrong), function, given) or fault
     if not fault and not said:  # what names something else is clear, too
-        fault = _odd_number(given) or (_fault(error, given) or next(_not_finite(function, given), None) if error else None)
+        fault = _odd_number(given) or (
+            _fault(error, given) or next(_not_finite(function, given), None) if error else None
+        )
     if fault:
         wrong = ArgumentError(fault)
         for note in getattr(error, "__notes__", ()):
@@ -387,19 +390,24 @@ def _odd(name: str, value: Any, hint: Any) -> str | None:
             odd = _shorten(str(error), hint.__new__, fields) or _odd_item(hint.__new__, fields)
             return f"{name}.{odd}" if odd and "[" in name else odd
     for one in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
-        *_, wanted = [of for of in get_args(one) if of is not ...] or [Any]
-        if isinstance(value, dict) and get_origin(one) in (dict, Mapping):
-            items = [*value.items()]
-        elif isinstance(value, list | tuple) and len(get_args(one)) == 1 + (... in get_args(one)):
-            items = [*enumerate(value)]
-        else:
-            continue
-        for key, of in items[:MANY]:
-            if odd := _odd(f"{name}[{key!r}]", of, wanted):
+        for key, of, wanted in _items(value, one):
+            if (get_origin(wanted) or hasattr(wanted, "_fields")) and (odd := _odd(f"{name}[{key!r}]", of, wanted)):
                 return odd
             if not is_bearable(of, wanted, conf=_TOWER):
-                return f"{name}[{key!r}]: wanted {_say(wanted)}, got {_seen(of)}"
+                return f"{name}: wanted {_say(one)} of {_say(wanted)}, got {_seen(of)} at {key!r}"
     return None
+
+
+def _items(value: Any, hint: Any) -> list[tuple[Any, Any, Any]]:
+    """Keys, items and what these should be, of a list, a tuple or a mapping that is declared as such."""
+    *_, wanted = [of for of in get_args(hint) if of is not ...] or [Any]
+    if isinstance(value, dict) and get_origin(hint) in (dict, Mapping):
+        found = value.items()
+    elif isinstance(value, list | tuple) and len(get_args(hint)) == 1 + (... in get_args(hint)):
+        found = enumerate(value)
+    else:
+        return []
+    return [(key, of, wanted) for key, of in itertools.islice(found, MANY)]
 
 
 def _seen(value: Any) -> str:

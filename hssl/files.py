@@ -5,10 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hssl.checks import explained
 
-
-@explained
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Have `write` fill a file, which takes the place of `path` when it is complete; after an error nothing is left.
 

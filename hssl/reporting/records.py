@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hssl.checks import Finite, Positive, checked, explained, one_of, unbounded
+from hssl.checks import Finite, Positive, checked, explained, one_of
 
 BUDGETS = ("quick", "full")
 MODES = ("show", "record", "verify")
@@ -145,8 +145,6 @@ def measured(chapter: str) -> dict[str, dict]:
     return {id: entry for (of, id), entry in _fresh.items() if of == chapter} if mode() == "show" else {}
 
 
-@explained
-@unbounded
 def best(chapter: str, id: str) -> dict:
     """A number with all its fields: of the full budget if there is one, else of the quick one, else of this process.
 
@@ -171,7 +169,6 @@ def best(chapter: str, id: str) -> dict:
     return {**dict.fromkeys(FIELDS), **numbers, "id": id, "seeds": 0, "unit": ""}
 
 
-@explained
 def claim(condition: Any, sentence: str) -> None:
     """Hold the text to a number: a false condition fails the runner and the tests, and warns a person.
 
