@@ -12,6 +12,7 @@ import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -90,7 +91,7 @@ def checked(function: F) -> F:
     """
     if inspect.isclass(function):
         function.__init__ = checked(function.__init__)
-        return function
+        return cast(F, function)
     guarded = _GUARD(function)
 
     def entered(*args, **kwargs):
@@ -123,7 +124,7 @@ def explained(function: F) -> F:
     """
     if inspect.isclass(function):
         function.__init__ = explained(function.__init__)
-        return function
+        return cast(F, function)
 
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -230,6 +231,25 @@ def in_floats(least: int = 0, /, **values: Tensor) -> list[Tensor]:
     return [value if value.dtype == torch.float64 else value.float() for value in values.values()]
 
 
+def check_fields(entry: Any, needed: Mapping[str, Any], others: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Raise a ValueError unless an entry of a file is a mapping with what is needed; names what differs first.
+
+    Args:
+        needed: by name, the type of what must be there; others: of what may be.
+
+    >>> check_fields({"seconds": 3, "cores": 0}, {"seconds": NonNegative, "cores": Count})
+    Traceback (most recent call last):
+    ValueError: cores: wanted a whole number ≥ 1, got 0
+    """
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"wanted {', '.join(needed)} by name, got {entry!r:.80}")
+    for name, hint in {**needed, **others}.items():
+        if name not in entry and name in needed:
+            raise ValueError(f"{name}: missing in {entry!r:.80}")
+        if name in entry and not is_bearable(entry[name], hint, conf=_TOWER):
+            raise ValueError(f"{name}: wanted {_say(hint)}, got {entry[name]!r:.80}")
+
+
 def one_of(name: str, value: Any, options) -> None:
     """Raise a ValueError that lists the options, unless the value is among them.
 
@@ -294,8 +314,8 @@ def _is_record(value: Any) -> bool:
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The arrays and numbers in a value, with their names."""
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        inner = {f"{name}.{field}": of for field, of in value._asdict().items()}
+    if fields := getattr(value, "_fields", None):
+        inner = {f"{name}.{field}": of for field, of in zip(fields, value, strict=True)}
     elif _is_record(value):
         inner = {f"{name}.{field}": of for field, of in vars(value).items()}
     elif isinstance(value, Mapping):
@@ -314,7 +334,7 @@ def _all_parts(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _not_finite(function: Callable, given: Mapping[str, Any]) -> Iterator[str]:
-    """What is said of arrays that are not finite, or that have no values; what may be anything is left to the function."""
+    """What is said of arrays that are not finite, or have no values; what may be anything is left to the function."""
     for name, value, hint in _declared(function, given):
         for part, of in _parts(name, value) if hint not in (Any, dict) and name != "self" else ():
             if isinstance(of, Tensor) and of.is_meta:
@@ -477,7 +497,7 @@ def _fault(error: Exception, given: Mapping[str, Any]) -> str | None:
 
 
 def _suspect(error: Exception, given: Mapping[str, Any]) -> str | None:
-    """The only array that an error of torch can mean, as a note: the error itself may be one of the reader's network."""
+    """The only array that an error of torch can mean, as a note: the error may be of the reader's network."""
     arrays = {name: value for name, value in _all_parts(given).items() if isinstance(value, Tensor | np.ndarray)}
     if len(arrays) != 1 or not isinstance(error, RuntimeError | LookupError | ValueError | TypeError):
         return None

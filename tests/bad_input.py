@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import dataclasses
-import functools
 import inspect
 import io
 import math
@@ -256,6 +255,7 @@ class _Runner:
     def __init__(self, calls: Mapping[str, Arguments]):
         self.calls, self.functions = calls, functions()
         self.usual: dict[str, bool] = {}
+        self.methods: dict[str, list[str]] = {}
 
     def run(self, case: Case) -> Outcome:
         """A case, and what comes of the methods of what it makes."""
@@ -270,10 +270,11 @@ class _Runner:
                 return after._replace(detail=f"then {method.rpartition('.')[2]}: {after.detail}")
         return outcome
 
-    @functools.cache
     def _methods(self, name: str) -> list[str]:
         """The methods whose good calls work on what the constructor's good call makes, too."""
-        found = []
+        if name in self.methods:
+            return self.methods[name]
+        found = self.methods[name] = []
         for method in self.calls:
             if method.rpartition(".")[0] == name and "self" in self.calls[method]:
                 with contextlib.suppress(Exception), _quiet():
@@ -365,7 +366,7 @@ def _fresh(value: Any) -> Any:
 
 
 def names_it(error: BaseException, words: Collection[str]) -> bool:
-    """Whether a message begins with an argument's name, as `name: wanted …` or `one, other: …`, or with what it holds."""
+    """Whether a message begins with an argument's name, as `name: wanted …` or `one, other: …`, or its content."""
     said = [*getattr(error, "__notes__", ())]
     if isinstance(error, ValueError | TypeError | LookupError | OSError | traitlets.TraitError):
         said.append(str(getattr(error, "filename", None) or error))

@@ -60,7 +60,7 @@ def test_sweeps_are_told_apart_by_their_order_and_settings(process):
         run(["a", "b"])
 
 
-def test_a_network_is_not_kept_and_one_that_was_left_out_cannot_be_used(process):
+def test_networks_are_not_kept_and_those_that_only_sweeps_need_are_left_out(process):
     jobs = [{"seed": seed} for seed in range(2)]
 
     def learn(seed):
@@ -69,11 +69,25 @@ def test_a_network_is_not_kept_and_one_that_was_left_out_cannot_be_used(process)
     process(kept.WRITE)
     side_by_side(learn, jobs, workers=1)
     process(kept.READ)
-    first, second = side_by_side(learn, jobs, workers=1)
+    assert [net.out_features for net in side_by_side(learn, jobs, workers=1)] == [1, 2]  # the page may need them all
+    process(kept.READ)
+    first, second = side_by_side(learn, jobs, workers=1, only_for_sweeps=True)
     assert first.out_features == 1
     for use in (lambda: second.weight, lambda: second(torch.zeros(2)), lambda: list(second.parameters())):
         with pytest.raises(RuntimeError, match=r"the run with {'seed': 1} was left out.*HSSL_SEEDS=all"):
             use()
+
+
+def test_the_measures_of_a_run_are_kept_beside_its_network(process):
+    def run(seed):
+        return {"encoder": torch.nn.Linear(2, 1), "auc": 0.25 + seed}
+
+    for variable, only_for_sweeps in ((kept.WRITE, True), (kept.READ, True), (kept.READ, False)):
+        process(variable)
+        frame = sweep(run, seed=range(2), workers=1, only_for_sweeps=only_for_sweeps)
+        assert frame["auc"].tolist() == [0.25, 1.25]
+        left_out = variable == kept.READ and only_for_sweeps
+        assert isinstance(frame["encoder"][1], kept.NotRun) == left_out
 
 
 @pytest.mark.parametrize("setting", [{}, {"seed": 7}])

@@ -106,6 +106,13 @@ def test_the_parts_of_the_book_are_read_from_its_contents(folder):
     assert results.contents(toc) == {"": ["first"], "A: one": ["second", "third"]}
 
 
+def test_without_the_contents_all_chapters_stand_in_no_part(folder):
+    assert results.contents(folder / "_toc.yml") == {}
+    keep("a", 0.5)
+    soup = page(folder)
+    assert soup.find_all("h3") == [] and len(soup.find_all("b")) == 1
+
+
 def test_the_page_loads_nothing_and_leaves_no_mark_unfilled(folder):
     keep("a", 0.5)
     text = overview.overview({"I": ["demo"]}, folder).data

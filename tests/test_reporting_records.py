@@ -204,6 +204,24 @@ def test_without_any_record_a_person_sees_the_fresh_numbers_and_what_is_missing(
     assert results.chapters() == [] and results.run_time("demo") == "" and results.benchmarks().empty
 
 
+def test_a_notebook_without_the_book_reads_what_came_with_the_package(monkeypatch, tmp_path):
+    monkeypatch.setenv("HSSL_RESULTS_DIR", str(tmp_path / "package"))
+    record(0.5)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.delenv("HSSL_RESULTS_DIR")
+    monkeypatch.setattr(records, "SHIPPED", tmp_path / "package")
+    again(monkeypatch, "show")
+    assert results.best("demo", "a.b")["value"] == 0.5
+    with pytest.raises(ValueError, match="came with the package; name a folder of your own in HSSL_RESULTS_DIR"):
+        results.record_benchmark("a", ours=1.0, other=2.0, unit="s", what="train")
+    again(monkeypatch, "record")
+    record(0.7)
+    assert results.folder() == tmp_path / "empty" / "results"
+    again(monkeypatch, "show")
+    assert results.best("demo", "a.b")["value"] == 0.7  # what lies near comes first
+
+
 def test_an_interrupted_write_leaves_the_old_file(monkeypatch, folder):
     record(0.5)
 
@@ -252,7 +270,7 @@ def test_a_limit_that_is_no_number(name):
 def test_a_damaged_file_is_named(folder):
     record()
     (folder / "quick" / "demo.json").write_text("[{")
-    with pytest.raises(ValueError, match=r"demo\.json is damaged"):
+    with pytest.raises(ValueError, match=r"demo\.json: damaged"):
         results.load("demo", "quick")
 
 
@@ -299,7 +317,7 @@ def test_run_times_and_benchmarks(folder):
     results.record_benchmark("c", ours=2.0, other=3.0, unit="s", what="raced", stopped=True)
     assert results.benchmarks("c").loc["raced"].to_dict() == {"ours": "2 s", "other": ">3 s", "ratio": ">1.5×"}
     (folder / timings.BENCHMARKS).write_text("[{")
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(ValueError, match=r"benchmarks\.json: damaged"):
         results.benchmarks()
 
 

@@ -620,15 +620,21 @@ def test_two_of_the_same_live_side_by_side(show, strokes):
     assert page.locator(".hssl-handle").count() == 6 + 4
 
 
+FRAME = 2.4  # millions of square roots in 16 ms of a common machine: on a slower or busier one, both take longer
 LATENCY = """async ([trait, values]) => {
-    const { model } = document.querySelector(".hssl-widget"), times = [];
+    const { model } = document.querySelector(".hssl-widget"), times = [], millions = [];
+    const time = (call) => {
+      const start = performance.now();
+      call();
+      return performance.now() - start;
+    };
+    let sum = 0;
     for (const value of values) {
       await new Promise((done) => setTimeout(done, 20));
-      const start = performance.now();
-      model.set(trait, value);
-      times.push(performance.now() - start);
+      times.push(time(() => model.set(trait, value)));
+      millions.push(time(() => { for (let k = 0; k < 1e6; k++) sum += Math.sqrt(k); }));
     }
-    return Math.min(...times); // what else the machine does is not counted
+    return Math.min(...times) / Math.min(...millions); // what else the machine does is not counted
 }"""
 
 
@@ -646,9 +652,9 @@ def test_an_interaction_takes_less_than_a_frame(show, patches, book, icon):
     cells = [{"image": "tall", "level": "8 px", "row": k % 8, "column": k % 4} for k in range(9)]
     moves = [(large, "points", turns), (patches, "selection", cells), (book, "frame", list(range(13)))]
     for widget, trait, values in [*moves, (icon, "first", [0, 1, 2] * 3)]:
-        assert show(widget).evaluate(LATENCY, [trait, values]) < 16, type(widget).__name__
+        assert show(widget).evaluate(LATENCY, [trait, values]) < FRAME, type(widget).__name__
     large.mode = "arms"
-    assert show(large).evaluate(LATENCY, ["points", arms]) < 16
+    assert show(large).evaluate(LATENCY, ["points", arms]) < FRAME
 
 
 def test_forced_colours_keep_bars_outlines_and_choices(show, patches, strokes, icon):

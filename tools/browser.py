@@ -1,5 +1,6 @@
 """Find the Chromium that the page tests drive; with --install, try to get one where there is none.
 
+With --found, nothing is said but by the exit status: 0 if there is one.
 CHROMIUM=/path/to/browser names one. Otherwise: a Chromium or Chrome on the PATH, then Playwright's own.
 """
 
@@ -48,6 +49,8 @@ def _playwrights_own() -> str | None:
 
 
 if __name__ == "__main__":
+    if "--found" in sys.argv:
+        sys.exit(not find())
     if not find() and "--install" in sys.argv:
         install()
     print("browser:", find() or "none found; the page tests will be skipped (set CHROMIUM to name one)")

@@ -10,14 +10,15 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 from IPython.display import HTML
 
 from hssl.checks import explained
-from hssl.reporting.records import BUDGETS, chapters, load
+from hssl.files import read_file, read_text
+from hssl.reporting.records import AGAIN, BUDGETS, chapters, load
 from hssl.reporting.tables import plain
 from hssl.reporting.verdicts import bound, verdict
 
@@ -31,6 +32,8 @@ OTHERS = "Other pages"
 def contents(toc: Path) -> dict[str, list[str]]:
     """The pages of each part, by the captions of a Jupyter Book's table of contents; those before any are under "".
 
+    Empty without the file, as with a single notebook on Colab.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as room:
     ...     toc = Path(room) / "_toc.yml"
@@ -39,6 +42,8 @@ def contents(toc: Path) -> dict[str, list[str]]:
     {'I · Points': ['a']}
     """
     parts, here = {}, ""
+    if not toc.exists():
+        return parts
     for key, value in re.findall(r"^[\s-]*(caption|file): *(\S.*?)\s*$", toc.read_text(), re.MULTILINE):
         here = value.strip("\"'") if key == "caption" else here
         if key == "file":
@@ -55,10 +60,14 @@ def sections(notebook: Path) -> dict[str, str]:
     """
     if not notebook.exists():
         return {}
-    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "markdown"]
-    text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    text = read_file(notebook, _prose, AGAIN)
     text = re.sub(r"(?ms)^(`{3,}).*?^\1", "", text)  # what is fenced has no headings
     return {title: f"{notebook.stem}.ipynb#{anchor(title)}" for title in re.findall(r"(?m)^#+ +(.+?) *$", text)}
+
+
+def _prose(file: IO[bytes]) -> str:
+    cells = [cell for cell in json.load(file)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
 
 
 @explained
@@ -112,7 +121,7 @@ def overview(parts: Mapping[str, Sequence[str]], folder: Path = Path()) -> HTML:
     known = {name for names in parts.values() for name in names}
     left = [name for name in chapters() if name not in known]
     body, frames = [], []
-    for part, names in [*parts.items(), (OTHERS, left)]:
+    for part, names in [*parts.items(), (OTHERS if parts else "", left)]:
         shown = [(name, frame) for name in names if not (frame := score(name)).empty]
         body += [f"<h3>{html.escape(part)}</h3>"] if shown and part else []
         body += [_chapter(frame, sections(folder / f"{name}.ipynb")) for name, frame in shown]
@@ -120,7 +129,7 @@ def overview(parts: Mapping[str, Sequence[str]], folder: Path = Path()) -> HTML:
     table = pd.concat(frames).set_index("part").to_csv() if frames else ""
     values = {"BODY": "\n".join(body), "CSV": base64.b64encode(table.encode()).decode()}
     values["KEY"] = hashlib.sha256(values["BODY"].encode()).hexdigest()[:8]
-    template = (files("hssl.reporting") / "overview.html").read_text()
+    template = read_text("reporting/overview.html")
     return HTML(re.sub("@([A-Z]+)@", lambda match: values[match[1]], template))
 
 

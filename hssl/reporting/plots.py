@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from hssl.checks import Finite, NonNegative, Positive, explained
+from hssl.files import read_text
 from hssl.reporting.records import budget
 from hssl.reporting.tables import NOTHING, OWN, plain
 
@@ -34,6 +35,7 @@ def use_style() -> None:
     ...     plt.rcParams["image.cmap"]
     'cividis'
     """
+    read_text("reporting/book.mplstyle")  # of a damaged one Matplotlib would take what is left
     plt.style.use("hssl.reporting.book")
     set_matplotlib_formats("retina", metadata={"Software": None})
 

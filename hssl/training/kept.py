@@ -2,19 +2,20 @@
 
 The runner writes this with the numbers (HSSL_RUNS_TO names the file). The tests read it (HSSL_RUNS_FROM): of every
 sweep over seeds they run the first seed, and the results of the others come from here. Results that are no numbers,
-such as networks, are not kept; `NotRun` stands in their place, and fails when it is used. Without these variables, as
-with a person at work, every run is done.
+such as networks, are not kept, and such a sweep is run whole; or, if other sweeps alone need its networks, `NotRun`
+stands for those of the other seeds, and fails when it is used. Without these variables, as with a person at work,
+every run is done.
 """
 
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 from torch import Tensor
 
-from hssl.files import write_whole
+from hssl.files import read_file, write_whole
 
 READ, WRITE = "HSSL_RUNS_FROM", "HSSL_RUNS_TO"
 DIGITS = 6  # significant ones that are kept
@@ -43,9 +44,15 @@ class NotRun:
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         self.__getattr__("call")
 
+    def __repr__(self) -> str:
+        return f"NotRun({self._setting})"
 
-def left_out(settings: list[dict]) -> dict[int, Any]:
+
+def left_out(settings: list[dict], only_for_sweeps: bool = False) -> dict[int, Any]:
     """By number, the results of the runs of this sweep that a test need not do; empty for all but tests.
+
+    Args:
+        only_for_sweeps: a result that is not kept may be left out, too.
 
     Raises:
         ValueError: the file is damaged, or was written by other sweeps than this page has now.
@@ -58,16 +65,21 @@ def left_out(settings: list[dict]) -> dict[int, Any]:
     if not path.exists():
         return {}
     advice = f"record the page with `make run CHAPTER={path.stem}`"
-    try:
-        sweeps = json.loads(path.read_text())
-        known: dict = sweeps[number] if number < len(sweeps) else {"settings": None}
-        if known["settings"] != described(settings):
-            raise ValueError(f"{path} has no results of sweep {number + 1} as it is now; {advice}")
-        first = settings[0].get("seed")
-        later = [i for i, setting in enumerate(settings) if setting.get("seed") != first]
-        return {i: restored(known["results"][i], settings[i]) for i in later}
-    except (json.JSONDecodeError, TypeError, KeyError, IndexError) as error:
-        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); {advice}") from error
+    first = settings[0].get("seed")
+    later = [i for i, setting in enumerate(settings) if setting.get("seed") != first]
+
+    def parse(file: IO[bytes]) -> dict[int, Any] | None:
+        sweeps = json.load(file)
+        if number >= len(sweeps) or sweeps[number]["settings"] != described(settings):
+            return None
+        found = sweeps[number]["results"]
+        whole = not only_for_sweeps and any(_lacks(found[i]) for i in later)
+        return {} if whole else {i: restored(found[i], settings[i]) for i in later}
+
+    known = read_file(path, parse, advice)
+    if known is None:
+        raise ValueError(f"{path} has no results of sweep {number + 1} as it is now; {advice}")
+    return known
 
 
 def note(settings: list[dict], results: list) -> None:
@@ -86,13 +98,16 @@ def described(settings: list[dict]) -> dict[str, list]:
 
 
 def kept(result: Any) -> Any:
-    """A result as JSON has it; None if it holds anything but numbers, words and collections of them, or is long.
+    """A result as JSON has it: numbers, words and collections of them. What is anything else, or long, becomes None:
+    the whole result, or that one measure.
 
-    >>> kept({"auc": np.float32(0.5), "each": (1, 2)})
-    {'dict': [['auc', 0.5], ['each', {'tuple': [1, 2]}]]}
-    >>> kept([object()]) is None
+    >>> kept({"auc": np.float32(0.5), "encoder": object()})
+    {'dict': [['auc', 0.5], ['encoder', None]]}
+    >>> kept(object()) is None
     True
     """
+    if isinstance(result, dict):
+        return {"dict": [[_kept(name), kept(measure)] for name, measure in result.items()]}
     try:
         found = _kept(result)
     except TypeError:
@@ -103,10 +118,17 @@ def kept(result: Any) -> Any:
 def restored(value: Any, setting: dict) -> Any:
     """What `kept` made into JSON, as it was; `NotRun` for what it could not keep.
 
-    >>> restored(kept({3: [None, (1.5, True)]}), {})
-    {3: [None, (1.5, True)]}
+    >>> restored(kept({3: [None, (1.5, True)], "encoder": object()}), {})
+    {3: [None, (1.5, True)], 'encoder': NotRun({})}
     """
+    if isinstance(value, dict) and "dict" in value:
+        return {_restored(name): restored(measure, setting) for name, measure in value["dict"]}
     return NotRun(setting) if value is None else _restored(value)
+
+
+def _lacks(value: Any) -> bool:
+    """Whether a part of a result was not kept."""
+    return value is None or (isinstance(value, dict) and any(_lacks(part) for _, part in value.get("dict", ())))
 
 
 def _kept(of: Any) -> Any:

@@ -47,3 +47,4 @@ class Flipbook {
 }
 
 export default widget(Flipbook, ["strip", "frame"]);
+// end of flipbook.js

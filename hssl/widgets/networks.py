@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from hssl.checks import checked, explained
 from hssl.encoders import MLP, ConvNet
-from hssl.widgets.mounting import as_numbers, decode, encode
+from hssl.widgets.mounting import Stored, as_numbers, decode, encode
 
 ACTIVATIONS = {nn.GELU: "gelu", nn.LeakyReLU: "leaky", nn.ReLU: "leaky", nn.Tanh: "tanh"}
 NOTHING = (nn.Identity, nn.Dropout, nn.Flatten)  # as the network is used, and as the page lays out its numbers
@@ -102,7 +102,7 @@ def _is_plain(layer: nn.Conv2d) -> bool:
     return square and layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros"
 
 
-def _run(layers: list[dict], dtype: str, x: Tensor) -> Tensor:
+def _run(layers: list[dict], dtype: Stored, x: Tensor) -> Tensor:
     for layer in layers:
         weight, bias = (torch.from_numpy(decode(layer.get(key, ""), dtype)) for key in ("weight", "bias"))
         match layer["kind"]:

@@ -111,3 +111,4 @@ function widget(View, traits) {
   }
   return { render };
 }
+// end of page.js
