@@ -281,6 +281,7 @@ def add(path: Path, entry: dict[str, Any]) -> None:
     write_whole(path, write)
 
 
+@explained
 def read_times(path: Path) -> dict[str, dict[str, dict]]:
     """Measured times: by chapter, then by budget: "seconds", "cores", and of its sweeps "runs" and the "longest".
 

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from hssl.checks import Count, NonNegative, Positive, explained
+from hssl.checks import Count, NonNegative, Positive, checked, explained
 from hssl.reporting.records import BUDGETS, add, folder, read, read_times
 
 BENCHMARKS = "benchmarks.json"
@@ -78,7 +78,7 @@ def machines(within: Positive = 600, *, budget: str = "full", cores: Count = 2) 
     return pd.DataFrame.from_dict(texts, orient="index", columns=columns)
 
 
-@explained
+@checked
 def record_benchmark(id: str, *, ours: Positive, other: Positive, unit: str, what: str, stopped: bool = False) -> None:
     """Keep what a benchmark measured: our side and the other, in the same unit, and in words what was compared.
 

@@ -85,6 +85,7 @@ def write_rendered(
             write_whole(file, partial(picture.save, format="png"))
 
 
+@checked
 def read_array(path: Path, advice: str) -> np.ndarray:
     """Latents from a file, shape (N, 10), float32; it takes no more memory than the file is long.
 
