@@ -49,13 +49,15 @@ WORDS: dict[Any, str] = {
 #: Axes of declared images, and where to get such images from.
 _IMAGES = re.compile(r"(h w|height width|size size|\{self\.size\} \{self\.size\})'\]")
 _READ = "; hssl.reading.read_image makes float32 in [0, 1] of a file, a PIL image, an array or whole numbers"
-_inside: ContextVar[bool] = ContextVar("inside", default=False)  # a function that is checked
+#: In a function that is checked, which arrays have been found finite.
+_inside: ContextVar[set[int] | None] = ContextVar("inside", default=None)
 _TOWER = BeartypeConf(is_pep484_tower=True)  # an int is welcome where a float is declared
 _GUARD = jaxtyped(typechecker=beartype(conf=_TOWER))
 _NAMED = re.compile(r"(\w+)[^ ]*?(, \w+[^ ]*)*: ")  # how an error begins that names an argument
 MOST = 10**8  #: the largest `Count`: what is more fills any machine
 LARGE = 1e9  # numbers beyond may overflow
 MANY = 1000  # items of a list that are looked at
+_PLAIN = {int, str, bool, types.NoneType, torch.Generator}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -134,16 +136,20 @@ def explained(function: F) -> F:
 
 
 def _is_inside() -> bool:  # a function of its own, by which others can be sent to other processes
-    return _inside.get()
+    return _inside.get() is not None
 
 
 def _entered(function: Callable, run: Callable, args: tuple, kwargs: dict) -> Any:
     """What `run` gives, where a reader calls the function."""
-    token = _inside.set(True)
+    token = _inside.set(seen := set())
+    new, given = function.__name__ == "__init__", args[1:] if _is_method(function) else args
     try:
         result = run(*args, **kwargs)
-        made = getattr(args[0], "__dict__", None) if function.__name__ == "__init__" else result
-        if not (_is_finite(args) and _is_finite(kwargs) and _is_finite(made)):
+        unseen = [value for value in (*given, *kwargs.values()) if id(value) not in seen]
+        if run is not function and given is not args and not new and _PLAIN.issuperset(map(type, unseen)):
+            return result  # as of `sample`: what it works with was looked at when it was made
+        made = getattr(args[0], "__dict__", None) if new else result
+        if not (_is_finite(unseen) and _is_finite(made)):
             _blame(function, args, kwargs, _is_finite(made))
         return result
     except (RuntimeError, ArithmeticError, LookupError, AttributeError, MemoryError, TypeError, ValueError) as error:
@@ -213,6 +219,8 @@ def finite(least: int = 0, /, **values: Tensor | np.ndarray) -> None:
             raise ValueError(f"{name}: wanted at least {least} rows, got {len(value)}")
         if not _is_finite(value):
             raise ValueError(f"{name}: there are values that are not finite")
+        if (seen := _inside.get()) is not None:
+            seen.add(id(value))
 
 
 def in_floats(least: int = 0, /, **values: Tensor) -> list[Tensor]:
@@ -308,8 +316,13 @@ def _is_finite(value: Any) -> bool:
     return not _is_record(value) or all(map(_is_finite, vars(value).values()))
 
 
+@functools.cache
+def _is_method(function: Callable) -> bool:
+    return next(iter(inspect.signature(function).parameters), "") == "self"
+
+
 def _is_record(value: Any) -> bool:
-    return hasattr(value, "__dataclass_fields__") and not isinstance(value, type)
+    return hasattr(type(value), "__dataclass_fields__")  # of its type, as a network looks long for what it lacks
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
