@@ -385,7 +385,8 @@ def _hold(function: Callable, args: tuple, kwargs: dict, error: Exception | None
         _stub(function)(*bound.args, **bound.kwargs)
     except TypeCheckError as wrong:
         fault = _shorten(str(wrong), function, given) or fault
-    if not fault and error and not getattr(function, "unbounded", False):
+    named = said and any(part.endswith(said) for part in _all_parts(given))
+    if not fault and error and not named and not getattr(function, "unbounded", False):
         fault = next(_not_finite(function, given), None)
     if not fault and not said:  # what names something else is clear, too
         fault = _odd_number(given) or (_fault(error, given) if error else None)
