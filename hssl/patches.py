@@ -195,8 +195,9 @@ def draw_neighbours(
     both = valid.flatten(1)[:, first] & valid.flatten(1)[:, second]  # (n, pairs)
     if lonely := (~both.any(1)).sum().item():
         raise ArgumentError(f"valid: {lonely} of {len(valid)} images have no two valid windows side by side")
-    weights = both.float()
-    chosen = torch.cat([torch.multinomial(weights, 1, generator=generator)[:, 0] for _ in range(each)])
+    weights = both.float().to(generator.device)
+    drawn = torch.cat([torch.multinomial(weights, 1, generator=generator)[:, 0] for _ in range(each)])
+    chosen = drawn.to(valid.device)
     return first[chosen], second[chosen]
 
 

@@ -141,7 +141,12 @@ class _Learning(nn.Module):
         super().__init__()
         span = slice(phase.lowest, phase.highest + 1)
         self.learning = nn.ModuleList([*stack.levels[span], *stack.heads[span]])
-        self._embed = partial(_outputs, stack, phase=phase, start=start)
+        self._embed, self._stack = partial(_outputs, stack, phase=phase, start=start), (stack,)
+
+    def _apply(self, *how, **more):
+        """To another device go all levels, those that do not learn, too."""
+        self._stack[0]._apply(*how, **more)
+        return self
 
     def forward(self, x: Tensor) -> SimpleNamespace:
         """What has `chunk`, as a tensor: the outputs by level and member, none computed before the loss asks for it."""
