@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm.auto import tqdm
 
-from hssl.checks import WORDS, ArgumentError, Count, checked
+from hssl.checks import WORDS, ArgumentError, Count, Whole, checked, explained, unbounded
 from hssl.training.batches import Source, start_at, stream
 from hssl.training.checkpoints import Checkpoint
 from hssl.training.processes import rank
@@ -40,6 +40,7 @@ class History:
 
 
 @checked
+@unbounded
 @torch.enable_grad()  # whatever the caller measures in
 def fit(
     encoder: nn.Module,
@@ -153,7 +154,8 @@ def _device(home: torch.device) -> torch.device:
         ) from error
 
 
-def progress(items: Iterable, label: str | None, *, total: int | None = None, done: int = 0) -> Iterable:
+@explained
+def progress(items: Iterable, label: str | None, *, total: Whole | None = None, done: Whole = 0) -> Iterable:
     """`items`, with a progress bar under that label for a person; none without a label, or when HSSL_PROGRESS=0.
 
     Args:
@@ -167,6 +169,7 @@ def progress(items: Iterable, label: str | None, *, total: int | None = None, do
 
 
 @contextmanager
+@checked
 def named(where: str):
     """Errors of what is called inside get a note that says where it was.
 
