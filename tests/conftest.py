@@ -1,20 +1,21 @@
-"""What several test files need: the browser, and what they ask it."""
+"""What several test files need: the browsers, and what they ask them."""
 
 import os
+import sys
 
 import pytest
 import torch
-from browser import find
-from playwright.sync_api import sync_playwright
+from browser import PACKAGES, find, settings
+from playwright.sync_api import expect, sync_playwright
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
-
-
+FLAGS = {
+    "chromium": "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync",
+    "firefox": "",
+}
 PATIENCE = 120_000  # milliseconds until a page that stands still is an error, however busy the machine is
 NO_BROWSER = "no browser was found; install Chromium or name one in CHROMIUM"
+NO_FIREFOX = f"no Firefox was found; install one (Debian: {PACKAGES['firefox']}) or name one in FIREFOX"
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus):
@@ -30,14 +31,18 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="module")  # its event loop must not outlive the file: notebooks run their own
-def browser(request):
-    """Chromium; without one the tests that need it are skipped, and fail in CI. A file may ask for others, too."""
-    name, path = getattr(request, "param", "chromium"), find()
-    if name == "chromium" and path is None:
+def browser(request, tmp_path_factory):
+    """Chromium, or the browser that a file asks for; what needs it is skipped where it is missing. CI has Chromium."""
+    name = getattr(request, "param", "chromium")
+    path = find(name)
+    if name == "firefox" and (path is None or sys.platform == "win32"):
+        pytest.skip(NO_FIREFOX)
+    if path is None:
         pytest.fail(NO_BROWSER) if os.environ.get("CI") else pytest.skip(NO_BROWSER)
-    settings = {"chromium": {"executable_path": path, "args": FLAGS.split()}, "firefox": {}}
+    expect.set_options(timeout=PATIENCE)
+    how = settings(name, path, tmp_path_factory.mktemp("browser"))
     with sync_playwright() as playwright:
-        launched = getattr(playwright, name).launch(timeout=PATIENCE, **settings[name])
+        launched = getattr(playwright, name).launch(timeout=PATIENCE, args=FLAGS[name].split(), **how)
         launched.new_page, launched.new_context = map(_patient, (launched.new_page, launched.new_context))
         yield launched
         launched.close()
@@ -50,6 +55,13 @@ def _patient(make):
         return made
 
     return call
+
+
+@pytest.fixture
+def emulates(browser):
+    """Skips where Playwright cannot pretend to a touch screen, to paper, to other colours, or to scripts being off."""
+    if browser.browser_type.name != "chromium":
+        pytest.skip("Playwright does not emulate touch, media and switched-off scripts in Firefox")
 
 
 @pytest.fixture

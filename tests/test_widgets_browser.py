@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from browser import found
+from browser import BROWSERS
 from PIL import Image
 from playwright.sync_api import expect
 from torch import nn
@@ -19,7 +19,7 @@ from hssl.widgets import AcrossSlash, Continuation, Flipbook, PatchSimilarity
 from hssl.widgets.grids import as_grid, cosines
 from hssl.worlds.contours import Contours
 
-pytestmark = pytest.mark.parametrize("browser", found(), indirect=True, scope="module")
+pytestmark = pytest.mark.parametrize("browser", BROWSERS, indirect=True, scope="module")
 WORLD = Contours()
 EVIL = '</script><img src=x onerror="document.title = 1">'
 MODEL = "document.querySelector('.hssl-widget').model"
@@ -225,9 +225,8 @@ def test_a_file_that_is_no_picture_is_refused(show, patches):
     assert chosen(page)["image"] == "wide"
 
 
-def test_a_patch_is_large_enough_for_a_finger(show, patches, browser, sideways):
-    if browser.browser_type.name == "firefox":
-        pytest.skip("Playwright's Firefox does not act as a phone")
+@pytest.mark.usefixtures("emulates")
+def test_a_patch_is_large_enough_for_a_finger(show, patches, sideways):
     page = show(patches, width=320, has_touch=True, is_mobile=True)
     page.get_by_label("picture").first.select_option(index=1)
     for panel, columns in ((0, 4), (1, 4), (2, 2)):
@@ -236,6 +235,7 @@ def test_a_patch_is_large_enough_for_a_finger(show, patches, browser, sideways):
     assert page.evaluate(sideways) <= 0
 
 
+@pytest.mark.usefixtures("emulates")
 def test_touch_chooses_a_patch(show, patches):
     page = show(patches, has_touch=True)
     page.touchscreen.tap(*over(page, 1, patches.data["maps"][0][0], 0, 2))
@@ -350,7 +350,7 @@ def test_a_stroke_is_dragged_as_a_whole(show, strokes):
     assert shift[0, 1] == pytest.approx(2 * shift[0, 0], rel=1e-6)  # twice as far up as to the right
     page.mouse.move(*centre(page.get_by_label("Stroke A, as a whole")))
     page.mouse.down()
-    page.mouse.move(2000, y)
+    page.mouse.move(799, y)  # at the edge of the window, far beyond the frame
     page.mouse.up()
     assert np.abs(chosen(page, "points")["strokes"]).max() <= 4
 
@@ -435,6 +435,7 @@ def test_arms_are_dragged_and_keep_away_from_the_middle(show, strokes):
     assert page.locator(".hssl-handle").count() == 6
 
 
+@pytest.mark.usefixtures("emulates")
 def test_touch_drags_a_handle_and_scrolls_elsewhere(show, strokes):
     page = show(strokes, has_touch=True)
     session = page.context.new_cdp_session(page)
@@ -515,6 +516,7 @@ def test_a_patch_is_chosen_on_either_side(show, icon):
     assert [float(line.get_attribute(name)) for name in ("x1", "y1", "x2", "y2")] == [20, 28, 32, 20]
 
 
+@pytest.mark.usefixtures("emulates")
 def test_a_finger_chooses_a_patch_of_an_icon(show, icon):
     page = show(icon, width=320, has_touch=True)
     radio = page.get_by_label("second side, patch 2 of 2")
@@ -572,6 +574,7 @@ def test_a_flipbook_fits_a_phone_and_grows_to_its_column(show, book, width, side
     assert slider["height"] >= 24
 
 
+@pytest.mark.usefixtures("emulates")
 def test_without_scripts_and_on_paper_a_strip_of_stills_with_numbers(show, browser, tmp_path, book):
     page = show(book)
     assert not page.get_by_role("table").is_visible()
@@ -651,6 +654,7 @@ def test_an_interaction_takes_less_than_a_frame(show, patches, book, icon):
     assert show(large).evaluate(LATENCY, ["points", arms]) < 16
 
 
+@pytest.mark.usefixtures("emulates")
 def test_forced_colours_keep_bars_outlines_and_choices(show, patches, strokes, icon):
     page = show(patches, strokes, icon, forced_colors="active")
     for selector in (".hssl-answer > div", ".hssl-outline", ".hssl-choice", ".hssl-colours"):
@@ -659,6 +663,7 @@ def test_forced_colours_keep_bars_outlines_and_choices(show, patches, strokes, i
     assert fill not in ("rgba(0, 0, 0, 0)", page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
+@pytest.mark.usefixtures("emulates")
 def test_paper_shows_the_still(show, patches, strokes, icon):
     page = show(patches, strokes, icon)
     page.emulate_media(media="print")
@@ -666,6 +671,7 @@ def test_paper_shows_the_still(show, patches, strokes, icon):
     assert page.locator(".hssl-live:visible").count() == 0
 
 
+@pytest.mark.usefixtures("emulates")
 def test_without_scripts_the_picture_stays(browser, tmp_path, patches, strokes, icon):
     for widget in (patches, strokes, icon):
         (tmp_path / "page.html").write_text(PAGE.format(widget.static_html()))
