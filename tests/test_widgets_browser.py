@@ -623,18 +623,29 @@ def test_two_of_the_same_live_side_by_side(show, strokes):
     assert page.locator(".hssl-handle").count() == 6 + 4
 
 
-LATENCY = """async ([trait, values]) => {
-    const { model } = document.querySelector(".hssl-widget"), times = [];
-    for (const value of values) {
-      await new Promise((done) => setTimeout(done, 20));
-      const start = performance.now();
-      model.set(trait, value);
-      times.push(performance.now() - start);
-    }
-    return Math.min(...times); // what else the machine does is not counted
+SET = """([trait, values]) => {
+    const { model } = document.querySelector(".hssl-widget");
+    for (const value of values) model.set(trait, value);
 }"""
 
 
+def milliseconds(page, trait, values):
+    """Of processor time for a choice; what else the machine does is not counted."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def spent():
+        return next(
+            of["value"] for of in session.send("Performance.getMetrics")["metrics"] if of["name"] == "TaskDuration"
+        )
+
+    page.evaluate(SET, [trait, values])  # all is compiled
+    before = spent()
+    page.evaluate(SET, [trait, values])
+    return 1000 * (spent() - before) / len(values)
+
+
+@pytest.mark.usefixtures("emulates")
 def test_an_interaction_takes_less_than_a_frame(show, patches, book, icon):
     torch.manual_seed(0)
     widths = (6, 96, 96, 96)
@@ -649,9 +660,9 @@ def test_an_interaction_takes_less_than_a_frame(show, patches, book, icon):
     cells = [{"image": "tall", "level": "8 px", "row": k % 8, "column": k % 4} for k in range(9)]
     moves = [(large, "points", turns), (patches, "selection", cells), (book, "frame", list(range(13)))]
     for widget, trait, values in [*moves, (icon, "first", [0, 1, 2] * 3)]:
-        assert show(widget).evaluate(LATENCY, [trait, values]) < 16, type(widget).__name__
+        assert milliseconds(show(widget), trait, values) < 16, type(widget).__name__
     large.mode = "arms"
-    assert show(large).evaluate(LATENCY, ["points", arms]) < 16
+    assert milliseconds(show(large), "points", arms) < 16
 
 
 @pytest.mark.usefixtures("emulates")

@@ -139,14 +139,12 @@ class Continuation(Widget):
         points = proposal["value"]
         try:
             ends = {mode: np.array(points[mode], float) for mode in VIEWS}
-            if any(of.shape != (4, 2) for of in ends.values()):
-                raise ValueError
-            lengths = np.hypot(*(ends["strokes"][1::2] - ends["strokes"][::2]).T)
-            fits = all((np.abs(ends[mode]) <= VIEWS[mode]).all() for mode in VIEWS) and (lengths > 0).all()
-            fits = fits and (np.hypot(*ends["arms"].T) >= LENGTH).all()
         except (KeyError, OverflowError, TypeError, ValueError):
-            fits = False
-        if not fits:
+            ends = {}
+        fits = bool(ends) and all(ends[mode].shape == (4, 2) for mode in VIEWS)
+        fits = fits and all((np.abs(ends[mode]) <= VIEWS[mode]).all() for mode in VIEWS)
+        fits = fits and (np.hypot(*(ends["strokes"][1::2] - ends["strokes"][::2]).T) > 0).all()
+        if not fits or (np.hypot(*ends["arms"].T) < LENGTH).any():
             raise traitlets.TraitError(f"points: wanted four ends in view for each of {list(VIEWS)}, got {points}")
         return {mode: of.tolist() for mode, of in ends.items()}
 
