@@ -46,6 +46,12 @@ export HSSL_BUDGET
 export MALLOC_TRIM_THRESHOLD_ ?= 4294967296
 export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 
+# What works in all of the checkout does so alone: other recipes wait, and say so. Recordings go on together.
+ALONE := $(ENVIRONMENT) $(SITE)/.built $(PASSED) $(TOOLS)/installed format address constraints clean distclean
+$(ALONE) run full: SHELL = $(PYTHON) tools/turn.py
+$(ALONE): export TURN = alone
+run full: export TURN = together
+
 .PHONY: book serve test test-fast unit-tests alone lab lint format run full address constraints audit clean distclean force
 
 book: $(SITE)/.built

@@ -9,7 +9,6 @@ come first. `--smoke` makes each of them tiny, to see on any machine that it wor
 """
 
 import argparse
-import fcntl
 import multiprocessing
 import os
 import time
@@ -30,6 +29,7 @@ from torchvision.models import resnet18
 from hssl import losses, probes
 from hssl.augment import channel_mix
 from hssl.encoders import ConvNet, drawn_from, embed
+from hssl.files import alone, write_whole
 from hssl.training import Batch, fit
 from hssl.worlds import scenes
 from hssl.worlds.scenes import FACTORS, Scenes, light_maps, relight
@@ -90,11 +90,9 @@ def cached(name: str, make):
     """What `make` gives, made by the first process that asks."""
     POOL.mkdir(parents=True, exist_ok=True)
     path = POOL / f"{name}.pt"
-    with (POOL / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(POOL / f"{name}.lock"):
         if not path.exists():
-            torch.save(make(), path.with_suffix(".new"))
-            path.with_suffix(".new").rename(path)
+            write_whole(path, lambda file: torch.save(make(), file))
     return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
@@ -272,12 +270,14 @@ def run(setting: Setting, of: str, seed: int, until: float) -> dict | None:
 
 def keep(rows: list[dict], path: Path = KEPT) -> None:
     """Add rows to the table; one of the same setting, pairs and seed is replaced. The file is replaced as a whole."""
-    frame = pd.DataFrame(rows)
-    if path.exists():
-        frame = pd.concat([pd.read_csv(path, dtype={"sharing": str}), frame])
-    frame = frame.drop_duplicates(RUN, keep="last").sort_values(RUN)
-    frame.to_csv(path.with_suffix(".new"), index=False)
-    path.with_suffix(".new").rename(path)
+
+    def write(file) -> None:
+        frame = pd.DataFrame(rows)
+        if path.exists():
+            frame = pd.concat([pd.read_csv(path, dtype={"sharing": str}), frame])
+        frame.drop_duplicates(RUN, keep="last").sort_values(RUN).to_csv(file, index=False)
+
+    write_whole(path, write)
 
 
 def main() -> None:

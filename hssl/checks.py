@@ -9,12 +9,14 @@ import inspect
 import math
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 from beartype import BeartypeConf, beartype
+from beartype.door import is_bearable
 from beartype.vale import Is
 from jaxtyping import TypeCheckError, jaxtyped
 from torch import Tensor
@@ -109,6 +111,25 @@ def in_floats(least: int = 0, /, **values: Tensor) -> list[Tensor]:
         if value.dtype != values[first].dtype:
             raise ArgumentError(f"{name}: wanted {values[first].dtype}, as {first}, got {value.dtype}")
     return [value if value.dtype == torch.float64 else value.float() for value in values.values()]
+
+
+def check_fields(entry: Any, needed: Mapping[str, Any], others: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Raise a ValueError unless an entry of a file is a mapping with what is needed; names what differs first.
+
+    Args:
+        needed: by name, the type of what must be there; others: of what may be.
+
+    >>> check_fields({"seconds": 3, "cores": 0}, {"seconds": NonNegative, "cores": Count})
+    Traceback (most recent call last):
+    ValueError: cores: wanted a whole number ≥ 1, got 0
+    """
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"wanted {', '.join(needed)} by name, got {entry!r:.80}")
+    for name, hint in {**needed, **others}.items():
+        if name not in entry and name in needed:
+            raise ValueError(f"{name}: missing in {entry!r:.80}")
+        if name in entry and not is_bearable(entry[name], hint, conf=_TOWER):
+            raise ValueError(f"{name}: wanted {_say(hint)}, got {entry[name]!r:.80}")
 
 
 def one_of(name: str, value: Any, options) -> None:

@@ -28,7 +28,7 @@ import hssl
 from hssl import losses
 from hssl.checks import ArgumentError, Count, NonNegative, Whole, checked, one_of
 from hssl.encoders import Hierarchy, embed
-from hssl.files import write_whole
+from hssl.files import read_text, write_whole
 from hssl.reading import read_folder
 from hssl.training import SCHEDULES, fit_levels
 from hssl.training.loop import progress
@@ -283,7 +283,7 @@ def page(images: Mapping[str, Tensor], vectors: Vectors, *, title: str = "Your o
     rows = [f"<li>{html.escape(name)}: {x.shape[2]} × {x.shape[1]} pixels</li>" for name, x in images.items()]
     values = {"TITLE": html.escape(title), "NOTE": html.escape(note), "COUNT": str(len(images))}
     values |= {"IMAGES": "\n".join(rows), "CONTROL": shown.static_html(), "VERSION": hssl.__version__}
-    template = Path(__file__).with_name("own.html").read_text("utf-8")
+    template = read_text("own.html")
     return re.sub("@([A-Z]+)@", lambda match: values[match[1]], template)
 
 

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from hssl import augment, probes
 from hssl.checks import ArgumentError
 from hssl.encoders import ConvNet, drawn_from, evaluating
-from hssl.files import write_whole
+from hssl.files import read_file, write_whole
 from hssl.losses import masked_info_nce, similarity_matrix
 from hssl.training import NumberedBatches, fit
 from hssl.training.loop import progress
@@ -226,13 +226,12 @@ def _begin(output: Path, setting: Setting) -> None:
     if not file.exists():
         _write(file, wanted)
         return
-    try:
-        came = json.loads(file.read_text())
-        other = [name for name, value in wanted.items() if came[name] != value]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: damaged; delete the folder to begin anew") from error
-    if other:
+    if other := read_file(file, lambda of: _differ(json.load(of), wanted), "delete the folder to begin anew"):
         raise ValueError(f"{file}: a training with another {', '.join(other)} was begun here; name another --output")
+
+
+def _differ(came: dict, wanted: dict) -> list[str]:
+    return [name for name, value in wanted.items() if came[name] != value]
 
 
 def _write(file: Path, content: dict) -> None:

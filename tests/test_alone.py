@@ -94,7 +94,9 @@ def test_a_notebook_runs_with_the_wheel_in_an_empty_folder(house, tmp_path, name
     stored = shown(notebook)
     first = WHERE if EVERY or name != "intro" else f"{QUICKLY}\n{WHERE}"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(first))
-    client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(
+        notebook, startup_timeout=3600, iopub_timeout=3600, resources={"metadata": {"path": str(tmp_path)}}
+    )
     with client.setup_kernel(env=clean(PYTHONPATH=str(house / "installed"), HSSL_PROGRESS="0")):
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)

@@ -37,7 +37,9 @@ def house(tmp_path_factory):
     (book / "results").mkdir(parents=True)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     settings = {"HSSL_RESULTS": "record", "PYTHONPATH": str(ROOT)}
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(book)}})
+    client = NotebookClient(
+        notebook, startup_timeout=3600, iopub_timeout=3600, resources={"metadata": {"path": str(book)}}
+    )
     with client.setup_kernel(env={**clean(), **settings}):
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)

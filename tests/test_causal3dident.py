@@ -1,6 +1,8 @@
 """hssl.worlds.scenes.causal3dident, on a small folder in the layout of the release."""
 
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -114,6 +116,76 @@ def spoil_text(path):
 
 def shorten(path):
     path.write_bytes(path.read_bytes()[:-40])
+
+
+def save(f, raw):
+    """Latents of class 1, and the scaled ones that belong to them."""
+    np.save(f / "trainset/raw_latents_1.npy", raw)
+    np.save(f / "trainset/latents_1.npy", (raw * SCALE).astype(np.float32))
+
+
+def archive(f, k=1):
+    with (f / f"trainset/raw_latents_{k}.npy").open("wb") as file:
+        np.savez_compressed(file, np.zeros((10**6, 10)))  # 80 MB in 80 kB
+
+
+def promise(f, shape):
+    """A header of more than any disk holds, before four rows."""
+    with (f / "trainset/raw_latents_1.npy").open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(320))
+
+
+def mixed_up(f):
+    for name in ("latents", "raw_latents"):
+        shutil.copy(f / f"trainset/{name}_0.npy", f / f"trainset/{name}_1.npy")
+
+
+RAW = "raw_latents_1.npy: damaged; unpack it again .*"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "names"),
+    [
+        (archive, RAW + "wanted a single array, got an archive"),
+        (lambda f: np.save(f / "trainset/raw_latents_1.npy", np.full((4, 10), "0.5")), RAW + "wanted finite numbers"),
+        (lambda f: np.save(f / "trainset/raw_latents_1.npy", np.full((4, 10), None)), RAW),
+        (lambda f: save(f, np.full((4, 10), 0.5j)), RAW + "wanted finite numbers .* got complex128"),
+        (lambda f: save(f, np.full((4, 10), True)), RAW + "wanted finite numbers .* got bool"),
+        (lambda f: save(f, np.zeros(())), RAW + r"got float64 of shape \(\)"),
+        (lambda f: save(f, np.zeros((0, 10))), RAW + r"got float64 of shape \(0, 10\)"),
+        (lambda f: promise(f, (10**12, 10)), RAW),
+        (lambda f: promise(f, (10**18, 10**18)), RAW),
+        (lambda f: promise(f, (-4, 10)), RAW),
+        (
+            lambda f: save(f, np.sort(np.random.default_rng(0).uniform(-1, 1, (12, 10)), 0)),
+            "raw_latents_1.npy: is sorted",
+        ),
+        (mixed_up, "raw_latents_0.npy and raw_latents_1.npy are the same; unpack it again"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::numpy.exceptions.ComplexWarning")
+def test_latents_that_are_something_else(folder, spoil, names):
+    spoil(folder)
+    with pytest.raises(ValueError, match=names):
+        Causal3DIdent(folder)
+
+
+def test_an_image_that_promises_more_than_there_is(folder):
+    """A PNG of 10¹⁰ pixels in 100 bytes."""
+    path = folder / "trainset/images_0/01.png"
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 10**5, 10**5, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(9))),
+        (b"IEND", b""),
+    ]
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(ValueError, match=r"01\.png: damaged; unpack it again .*bomb"):
+        Causal3DIdent(folder)[1]
 
 
 @pytest.mark.parametrize(

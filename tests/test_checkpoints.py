@@ -1,5 +1,6 @@
 """hssl.training.checkpoints: a stopped training goes on to the same numbers; damaged and foreign files are refused."""
 
+import copy
 import hashlib
 import io
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from functools import partial
 
 import pytest
@@ -133,7 +135,8 @@ def test_a_killed_process_goes_on(tmp_path):
         g = torch.Generator().manual_seed(0)
         x = torch.randn(64, 4, generator=g)
         net, slow = MLP(4, 3, generator=g), sys.argv[2] == "slow"
-        loss = lambda *h: slow and time.sleep(0.02) or info_nce(*h)
+        steps = iter(range(1, 101))
+        loss = lambda *h: slow and time.sleep(0.02 if next(steps) < 100 else 1e6) or info_nce(*h)  # it never ends
         fit(net, Pairs(x, x + 1), loss=loss, steps=100, batch=16, generator=g, checkpoint=sys.argv[1])
         print(sum(p.double().sum().item() for p in net.parameters()))
         """)
@@ -142,6 +145,7 @@ def test_a_killed_process_goes_on(tmp_path):
     slow = subprocess.Popen([sys.executable, script, path, "slow"])
     while not path.exists():
         assert slow.poll() is None
+        time.sleep(0.01)
     os.kill(slow.pid, signal.SIGKILL)
     slow.wait()
     done = checkpoints._read(path)["step"]
@@ -168,16 +172,105 @@ def test_damaged_files_are_refused_by_name(tmp_path):
         assert path.read_bytes() == content, k  # what cannot be read is not replaced
 
 
+def of(*path, to):
+    """Sets what lies at the end of a path to something else; `del` removes it."""
+
+    def edit(state):
+        *way, last = path
+        for name in way:
+            state = state[name]
+        if to == "del":
+            del state[last]
+        else:
+            state[last] = to
+
+    return edit
+
+
+STATE = ("parts", "optimizer", "state")
+EDITS = {
+    "step: below 0": of("step", to=-1),
+    "step: beyond the end": of("step", to=STEPS + 1),
+    "step: before the end": of("step", to=STEPS - 1),
+    "step: words": of("step", to="12"),
+    "step: a fraction": of("step", to=11.5),
+    "step: missing": of("step", to="del"),
+    "settings: missing": of("settings", to="del"),
+    "settings: none": of("settings", to=None),
+    "settings: other steps": of("settings", "steps", to=STEPS + 1),
+    "settings: without steps": of("settings", "steps", to="del"),
+    "parts: missing": of("parts", to="del"),
+    "parts: a list": of("parts", to=[]),
+    "encoder: missing": of("parts", "encoder", to="del"),
+    "encoder: empty": of("parts", "encoder", to={}),
+    "weight: missing": lambda state: state["parts"]["encoder"].popitem(),
+    "weight: of another shape": lambda state: state["parts"]["encoder"].update(
+        dict.fromkeys(list(state["parts"]["encoder"])[:1], torch.zeros(1))
+    ),
+    "weight: of another type": lambda state: state["parts"]["encoder"].update(
+        {k: v.double() for k, v in state["parts"]["encoder"].items()}
+    ),
+    "weight: one too many": of("parts", "encoder", "more", to=torch.zeros(1)),
+    "optimizer: missing": of("parts", "optimizer", to="del"),
+    "optimizer: of the start": of(*STATE, to={}),
+    "optimizer: other moments": of(*STATE, 0, "exp_avg", to=torch.zeros(7, 7)),
+    "optimizer: of one weight more": of(*STATE, 99, to={"exp_avg": torch.zeros(1)}),
+    "optimizer: no groups": of("parts", "optimizer", "param_groups", to=[]),
+    "optimizer: a rate in words": lambda state: state["parts"]["optimizer"]["param_groups"][0].update(lr="fast"),
+    "rates: of another step": of("parts", "rates", "last_epoch", to=3),
+    "rates: missing": of("parts", "rates", to="del"),
+    "history: missing": of("history", to="del"),
+    "history: cut off": lambda state: state["history"]["loss"].pop(),
+    "history: no list": of("history", "loss", to={}),
+    "history: without loss": of("history", "loss", to="del"),
+    "generator: missing": of("generator", to="del"),
+    "generator: too short": of("generator", to=torch.zeros(3, dtype=torch.uint8)),
+    "generator: numbers": of("generator", to=torch.zeros(5056)),
+    "generator: words": of("generator", to="mt19937"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_was_changed_by_hand_is_refused_and_nothing_is_taken_over(tmp_path, edit):
+    """With the right digest, so that only what it holds can tell."""
+    path = tmp_path / "run.pt"
+    trained(of_pairs, path)
+    with io.BytesIO(path.read_bytes().split(b"\n", 1)[1]) as file:
+        state = torch.load(file, weights_only=True)
+    EDITS[edit](state)
+    write(path, state)
+    g = torch.Generator().manual_seed(0)
+    net, history = MLP(4, 3, (8,), standardise=True, generator=g), History()
+    before = copy.deepcopy((net.state_dict(), g.get_state()))
+    with pytest.raises(
+        ValueError, match=r"run\.pt: (damaged, or no checkpoint|belongs to another training).*; delete it"
+    ):
+        fit(net, of_pairs(g), loss=info_nce, steps=STEPS, batch=16, generator=g, checkpoint=path, history=history)
+    assert all(torch.equal(a, b) for a, b in zip(before[0].values(), net.state_dict().values(), strict=True))
+    assert torch.equal(before[1], g.get_state()) and history == History()
+
+
+@pytest.mark.parametrize("state", [None, [], 3, "words", torch.zeros(2)])
+def test_a_file_that_holds_something_else(tmp_path, state):
+    write(tmp_path / "run.pt", state)
+    with pytest.raises(ValueError, match=r"run\.pt: damaged, or no checkpoint; delete it"):
+        trained(of_pairs, tmp_path / "run.pt")
+
+
+def write(path, state):
+    with io.BytesIO() as file:
+        torch.save(state, file)
+        content = file.getvalue()
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
 def test_a_file_executes_nothing(tmp_path):
     class Evil:
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "done"),))
 
-    with io.BytesIO() as file:
-        torch.save({"step": 1, "settings": Evil()}, file)
-        content = file.getvalue()
     path = tmp_path / "run.pt"
-    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    write(path, {"step": 1, "settings": Evil()})
     with pytest.raises(ValueError, match=r"run\.pt: damaged, or no checkpoint"):
         trained(of_pairs, path)
     assert not (tmp_path / "done").exists()

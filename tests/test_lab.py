@@ -89,17 +89,17 @@ def ask(house):
                 {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"},
                 method="PUT" if body else "GET",
             )
-            with urlopen(request, timeout=60) as answer:
+            with urlopen(request) as answer:
                 return json.load(answer).get("content")
 
         yield ask
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait()
 
 
 def wait_for(runtime, server, log):
-    for _ in range(600):
+    while True:
         assert server.poll() is None, log.read_text()
         for found in runtime.glob("jpserver-*.json"):
             try:
@@ -107,7 +107,6 @@ def wait_for(runtime, server, log):
             except json.JSONDecodeError:
                 pass
         time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 def outputs(notebook):

@@ -28,7 +28,8 @@ def order():
 
 def test_the_longest_notebooks_run_first_and_the_tests_last(order, tmp_path):
     (tmp_path / "book/results").mkdir(parents=True)
-    times = {"short": {"quick": {"seconds": 5}}, "long": {"quick": {"seconds": 90}, "full": {"seconds": 1}}}
+    short, long = ({"quick": {"seconds": seconds, "cores": 2}} for seconds in (5, 90))
+    times = {"short": short, "long": {**long, "full": {"seconds": 1, "cores": 2}}}
     (tmp_path / "book/results/run_times.json").write_text(json.dumps(times))
     given = ["hssl/a.py", "tests/test_long.py", "book/unknown.ipynb", "book/short.ipynb", "book/long.ipynb"]
     assert order(tmp_path, *given) == [*given[:1:-1], *given[:2]]

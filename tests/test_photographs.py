@@ -1,5 +1,6 @@
 """hssl.worlds.pictures.photographs: what is shipped and by whom, edges known in closed form, and bad input."""
 
+import hashlib
 import json
 import math
 
@@ -63,6 +64,7 @@ def test_what_is_baked(tmp_path):
         "licence": "CC-BY-4.0",
         "source": "https://example.org/pictures",
         "changes": "made smaller, from 2000 × 1500 to 1000 × 750 pixels, and stored as JPEG anew",
+        "sha256": hashlib.sha256((target / "big_tree.jpg").read_bytes()).hexdigest(),
     }
     assert credits["free"]["author"] == "Bo"
     assert (target / "CC-BY-4.0.txt").read_text() == "Attribution 4.0\n\n  indented\n"

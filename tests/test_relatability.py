@@ -1,5 +1,9 @@
 """hssl.worlds.icons.relatability: true pairs are on one stroke, controls are matched, and baselines see nothing."""
 
+import hashlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -218,3 +222,17 @@ def test_slashed_icons_give_every_cut_once_before_any_comes_again():
     assert len(many) == 5 * len(once) + 1 and torch.equal(many.first[: len(once)], pairs.first)
     assert len(many.first.flatten(1).unique(dim=0)) > len(once)  # at other positions along the stroke
     assert torch.equal(pairs.truth["offset"], pairs.offset)
+
+
+def digest(pairs):
+    """Where the patches of all rows lie: whole numbers of pixels."""
+    return hashlib.sha256(torch.cat([pairs[kind].centres for kind in pairs]).long().numpy().tobytes()).hexdigest()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", ["default", "avx2"])
+def test_every_processor_selects_the_same_pairs(found, kernels):
+    code = "import test_relatability as of; print(of.digest(of.SlashedIcons(of.NAMES).with_controls(of.seeded())))"
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": kernels, "PYTHONPATH": os.path.dirname(__file__)}
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert other.stdout.strip() == digest(found)

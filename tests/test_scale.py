@@ -182,7 +182,8 @@ def test_a_folder_that_is_missing_or_damaged(command, released, tmp_path, capsys
     assert ".png: " in capsys.readouterr().err
     np.save(copy / "trainset" / "raw_latents_0.npy", np.zeros((100, 9)))
     assert command(folder=copy) == 2
-    assert "raw_latents_0.npy: wanted finite numbers of shape (N, 10)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "raw_latents_0.npy: damaged; unpack it again (wanted finite numbers of shape (N, 10)" in said
 
 
 def test_images_of_another_size_are_resized(released):

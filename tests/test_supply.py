@@ -14,8 +14,9 @@ from test_install import PINS, PROJECT, ROOT
 
 WORKFLOWS = {path.name: path for path in (ROOT / ".github" / "workflows").glob("*.yml")}
 LOCKS = [ROOT / "constraints.lock", ROOT / ".ci" / "tools.lock"]
-COPIED = ("Makefile", "MANIFEST.in", "README.md", "constraints.txt", "constraints.lock", "jupytext.toml",
-          "pyproject.toml", "requirements.txt", "_config.yml", "_toc.yml", ".ci/tools.lock")  # fmt: skip
+COPIED = ("Makefile", "tools/turn.py", "MANIFEST.in", "README.md", "constraints.txt", "constraints.lock",
+          "jupytext.toml", "pyproject.toml", "requirements.txt", "_config.yml", "_toc.yml",
+          ".ci/tools.lock")  # fmt: skip
 each = pytest.mark.parametrize("name", sorted(WORKFLOWS))
 
 
@@ -137,7 +138,7 @@ def house(tmp_path):
     for name in COPIED:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    for name in ("assets", "benchmarks", "book", "hssl", "tests", "text", "tools", ".github", ".venv/bin"):
+    for name in ("assets", "benchmarks", "book", "hssl", "tests", "text", ".github", ".venv/bin"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("python", "ruff", "pyright"):
         stub = tmp_path / ".venv" / "bin" / name

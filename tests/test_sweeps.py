@@ -1,5 +1,8 @@
 """hssl.training.sweeps: the product of settings as a tidy frame, in processes that leave the caller as it was."""
 
+import os
+import signal
+import threading
 import time
 
 import numpy as np
@@ -7,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hssl.training import side_by_side, sweep
+from hssl.training import side_by_side, sweep, sweeps
 
 
 def test_a_row_a_run_and_a_column_a_setting_or_measure():
@@ -70,6 +73,59 @@ def test_large_arrays_arrive_writable():
     frame = sweep(write, x={"array": array, "tensor": tensor}, seed=[1, 2], workers=2)
     assert frame["value"].tolist() == [3e5, 6e5, 3e5, 6e5]
     assert not array.any()
+
+
+@pytest.fixture
+def received(tmp_path, monkeypatch):
+    """A folder with a file for each run whose result has come back."""
+    (folder := tmp_path / "received").mkdir()
+
+    def noted(done, *_, **__):
+        for number, result in done:
+            (folder / str(number)).touch()
+            yield number, result
+
+    monkeypatch.setattr(sweeps, "progress", noted)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_killed_from_outside_runs_again_and_no_other(tmp_path, received):
+    def run(seed):
+        with (tmp_path / f"run {seed}").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        while seed == 3 and not (tmp_path / "killed").exists():
+            time.sleep(0.01)
+        return seed**2
+
+    def kill():
+        begun = tmp_path / "run 3"
+        while len(list(received.iterdir())) < 5 or not (begun.exists() and begun.read_text()):
+            time.sleep(0.01)
+        os.kill(int(begun.read_text()), signal.SIGKILL)
+        (tmp_path / "killed").touch()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.warns(UserWarning, match=r"killed, and run again, each alone: the runs with {'seed': 3}$"):
+        found = sweep(run, seed=range(6), workers=2)
+    killer.join()
+    assert found["value"].tolist() == [seed**2 for seed in range(6)]
+    times = [len((tmp_path / f"run {seed}").read_text().split()) for seed in range(6)]
+    assert times == [1, 1, 1, 2, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_is_named():
+    def run(seed):
+        if seed == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return seed
+
+    with pytest.warns(UserWarning, match="killed, and run again"):
+        with pytest.raises(RuntimeError, match=r"run: was killed twice with {'seed': 1}; was there enough memory"):
+            sweep(run, seed=range(2), workers=2)
+        assert sweep(run, seed=[2, 3], workers=2)["value"].tolist() == [2, 3]  # and the next sweep runs
 
 
 def test_errors_name_the_setting():

@@ -1,6 +1,13 @@
-"""tools/run.py: a notebook, its numbers and its run time are stored together or not at all."""
+"""tools/run.py: a notebook, its numbers and its run time are stored together or not at all; killed, nothing is left."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -28,6 +35,51 @@ def house(tmp_path, monkeypatch):
 def write(house, *cells):
     header = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n  language: python\n---\n\n# Demo\n\n"
     (house / "text" / "demo.md").write_text(header + "".join(CELL.format(cell) for cell in cells))
+
+
+ROOT = Path(__file__).parents[1]
+MEET = """
+import os, time
+from pathlib import Path
+meet = Path(os.environ["MEET"])
+(meet / "{0}").write_text(str(os.getpid()))
+while not (meet / "{1}").exists():
+    time.sleep(0.05)
+from hssl.reporting import results
+results.record("{0}", "a", 0.5, tolerance=0.1)
+"""
+
+
+@pytest.fixture
+def started(house, tmp_path):
+    """Starts the runner itself, on a chapter that waits for another or for ever; says which process is its kernel."""
+    runners = []
+    for name in ("tools", "meet", "temporary", "runtime"):
+        (house / name).mkdir()
+    shutil.copy(ROOT / "tools" / "run.py", house / "tools" / "run.py")
+    (house / "hssl").symlink_to(ROOT / "hssl")
+    settings = {"HSSL_BUDGET": "full", "MEET": "meet", "TMPDIR": "temporary", "JUPYTER_RUNTIME_DIR": "runtime"}
+    paths = {name: str(house / of) for name, of in settings.items() if name != "HSSL_BUDGET"}
+
+    def start(name, other):
+        write(house, MEET.format(name, other))
+        (house / "text" / "demo.md").rename(house / "text" / f"{name}.md")
+        command = [sys.executable, house / "tools" / "run.py", name]
+        runners.append(subprocess.Popen(command, env={**os.environ, **settings, **paths}, start_new_session=True))
+        return runners[-1]
+
+    def kernel(name):
+        while not (house / "meet" / name).exists() or not (house / "meet" / name).read_text():
+            assert all(runner.poll() is None for runner in runners)
+            time.sleep(0.05)
+        return int((house / "meet" / name).read_text())
+
+    start.kernel = kernel
+    yield start
+    for runner in runners:
+        if runner.poll() is None:
+            os.killpg(runner.pid, signal.SIGKILL)
+            runner.wait()
 
 
 def numbers(house):
@@ -90,6 +142,56 @@ def test_a_full_run_that_fails_leaves_what_it_had_recorded(house, capsys):
     assert not (house / "book/results/full").exists()
 
 
+def test_two_chapters_that_are_recorded_at_the_same_time_lose_nothing(house, started):
+    runners = [started("one", "two"), started("two", "one")]
+    assert [runner.wait() for runner in runners] == [0, 0]
+    results = house / "book" / "results"
+    assert set(json.loads((results / "run_times.json").read_text())) == {"one", "two"}
+    assert sorted(path.name for path in (results / "full").iterdir()) == ["one.json", "two.json"]
+    assert not list((house / "_build" / "running").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_killed_leaves_nothing(house, started, number):
+    runner = started("one", "no other")
+    kernel = started.kernel("one")
+    runner.send_signal(number)
+    assert runner.wait() != 0
+    while subprocess.run(["kill", "-0", str(kernel)], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+        time.sleep(0.05)  # it ends by itself, also where nobody is left to end it
+    assert not list((house / "temporary").iterdir()) and not list((house / "runtime").iterdir())
+    assert not list((house / "book").rglob("*.*"))
+    if number == signal.SIGKILL:
+        assert list((house / "_build" / "running").iterdir())
+        (house / "meet" / "no other").touch()
+        assert started("one", "no other").wait() == 0  # the next one cleans up
+    assert not list((house / "_build" / "running").iterdir())
+
+
+CUT = {
+    "header": lambda text: text[:30],
+    "all but the header": lambda text: text[: text.index("# Demo")],
+    "code": lambda text: text[: text.index("```{code")],
+    "end of a block": lambda text: text.rstrip().removesuffix("```"),
+    "end of a line": lambda text: text.rstrip(),
+    "last cell": lambda text: text[: text.rindex("```{code")],
+    "most cells": lambda text: text[: text.index("```{code", text.index("```{code") + 1)] + "\n",
+}
+
+
+@pytest.mark.parametrize("lost", CUT)
+def test_a_twin_that_was_cut_off_is_refused_before_anything_runs(house, lost):
+    end = "results.finish('demo')" if lost == "last cell" else "2 + 2"
+    write(house, RECORD, "1 + 1", end)
+    run.run("demo", "quick")
+    stored = {path: path.read_bytes() for path in (house / "book").rglob("*.*")}
+    twin = house / "text" / "demo.md"
+    twin.write_text(CUT[lost](twin.read_text()))
+    with pytest.raises(SystemExit, match=r"demo\.md: .*; restore it"):
+        run.run("demo", "quick")
+    assert {path: path.read_bytes() for path in (house / "book").rglob("*.*")} == stored
+
+
 def test_a_notebook_edited_after_its_twin_is_not_overwritten(house):
     write(house, RECORD)
     run.run("demo", "quick")
@@ -103,6 +205,5 @@ def test_a_notebook_edited_after_its_twin_is_not_overwritten(house):
 def test_a_run_time_changes_only_when_it_really_did(house, known, seconds, kept):
     path = house / "times.json"
     path.write_text(json.dumps({"demo": {"quick": {"seconds": known, "cores": 64, "runs": 2, "longest": 9}}}))
-    run.note_time(path, "demo", "quick", seconds, [3.2])
-    noted = json.loads(path.read_text())["demo"]["quick"]
+    noted = json.loads(run.with_time(path, "demo", "quick", seconds, [3.2]))["demo"]["quick"]
     assert noted["seconds"] == kept and (noted["runs"], noted["longest"]) == ((2, 9) if kept == known else (1, 4))

@@ -623,29 +623,24 @@ def test_two_of_the_same_live_side_by_side(show, strokes):
     assert page.locator(".hssl-handle").count() == 6 + 4
 
 
-SET = """([trait, values]) => {
-    const { model } = document.querySelector(".hssl-widget");
-    for (const value of values) model.set(trait, value);
+FRAME = 2.4  # millions of square roots in 16 ms of a common machine: on a slower or busier one, both take longer
+LATENCY = """async ([trait, values]) => {
+    const { model } = document.querySelector(".hssl-widget"), times = [], millions = [];
+    const time = (call) => {
+      const start = performance.now();
+      call();
+      return performance.now() - start;
+    };
+    let sum = 0;
+    for (const value of values) {
+      await new Promise((done) => setTimeout(done, 20));
+      times.push(time(() => model.set(trait, value)));
+      millions.push(time(() => { for (let k = 0; k < 1e6; k++) sum += Math.sqrt(k); }));
+    }
+    return Math.min(...times) / Math.min(...millions); // what else the machine does is not counted
 }"""
 
 
-def milliseconds(page, trait, values):
-    """Of processor time for a choice; what else the machine does is not counted."""
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def spent():
-        return next(
-            of["value"] for of in session.send("Performance.getMetrics")["metrics"] if of["name"] == "TaskDuration"
-        )
-
-    page.evaluate(SET, [trait, values])  # all is compiled
-    before = spent()
-    page.evaluate(SET, [trait, values])
-    return 1000 * (spent() - before) / len(values)
-
-
-@pytest.mark.usefixtures("emulates")
 def test_an_interaction_takes_less_than_a_frame(show, patches, book, icon):
     torch.manual_seed(0)
     widths = (6, 96, 96, 96)
@@ -660,9 +655,9 @@ def test_an_interaction_takes_less_than_a_frame(show, patches, book, icon):
     cells = [{"image": "tall", "level": "8 px", "row": k % 8, "column": k % 4} for k in range(9)]
     moves = [(large, "points", turns), (patches, "selection", cells), (book, "frame", list(range(13)))]
     for widget, trait, values in [*moves, (icon, "first", [0, 1, 2] * 3)]:
-        assert milliseconds(show(widget), trait, values) < 16, type(widget).__name__
+        assert show(widget).evaluate(LATENCY, [trait, values]) < FRAME, type(widget).__name__
     large.mode = "arms"
-    assert milliseconds(show(large), "points", arms) < 16
+    assert show(large).evaluate(LATENCY, ["points", arms]) < FRAME
 
 
 @pytest.mark.usefixtures("emulates")

@@ -51,15 +51,21 @@ def write(url: str) -> None:
     old = configured()
     for name in ("_config.yml", "README.md", *ROOT.glob("text/*.md")):
         path = ROOT / name
-        path.write_text(in_notebook(path.read_text().replace(old, url).replace(site(old), site(url)), url))
+        _put(path, in_notebook(path.read_text().replace(old, url).replace(site(old), site(url)), url))
     path = ROOT / "CITATION.cff"
     lines = [line for line in path.read_text().splitlines() if not line.startswith("repository-code:")]
-    path.write_text("\n".join([*lines, *([] if unset(url) else [f"repository-code: {url}"])]) + "\n")
+    _put(path, "\n".join([*lines, *([] if unset(url) else [f"repository-code: {url}"])]) + "\n")
     for path in ROOT.glob("book/*.ipynb"):
         notebook = nbformat.read(path, 4)
         for cell in notebook.cells:
             cell.source = in_notebook(cell.source.replace(old, url), url)
-        path.write_text(nbformat.writes(notebook) + "\n")
+        _put(path, nbformat.writes(notebook) + "\n")
+
+
+def _put(path: Path, text: str) -> None:
+    from hssl.files import write_whole
+
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def setup(app):

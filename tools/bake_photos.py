@@ -7,6 +7,7 @@ FOLDER holds `usr/share/backgrounds` and `usr/share/doc/lomiri-wallpapers-16.04/
 under CC BY 4.0 or CC0. Authors, years, licences and the licence's text are read from that copyright file.
 """
 
+import hashlib
 import json
 import re
 import sys
@@ -68,7 +69,8 @@ def bake(source: Path, target: Path) -> None:
             small = photograph.convert("RGB")
         small.thumbnail((LONGEST_EDGE, LONGEST_EDGE), Image.Resampling.LANCZOS)
         small.save(target / f"{name}.jpg", quality=QUALITY, optimize=True, progressive=True)
-        credits[name] = credit(entry, photograph.size, small.size)
+        digest = hashlib.sha256((target / f"{name}.jpg").read_bytes()).hexdigest()
+        credits[name] = credit(entry, photograph.size, small.size) | {"sha256": digest}
     text = json.dumps(dict(sorted(credits.items())), indent=2, ensure_ascii=False)
     (target / "ATTRIBUTION.json").write_text(text + "\n")
     for licence in {entry["licence"] for entry in credits.values()}:

@@ -16,6 +16,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from hssl.files import write_whole
 from hssl.worlds.scenes import CLASSES
 from hssl.worlds.scenes.tracing import EXTENT, FARTHEST
 
@@ -263,5 +264,6 @@ def bake(name: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    np.savez_compressed(FILE, distances=np.stack([bake(name) for name in CLASSES]))
+    baked = np.stack([bake(name) for name in CLASSES])
+    write_whole(FILE, lambda file: np.savez_compressed(file, distances=baked))
     print(f"baked {len(CLASSES)} shapes into {FILE.relative_to(ROOT)}: {FILE.stat().st_size / 1e3:.0f} kB")

@@ -11,14 +11,30 @@ from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
+from hssl.checks import check_fields
+from hssl.files import read_file
+
 ROOT = Path(__file__).resolve().parents[1]
 WORLDS = ROOT / "hssl" / "worlds"
 DATA = WORLDS / "pictures" / "data"
 PROJECT = "the authors of this book"
 ICONS = {  # the two sets in icons.json
-    "tabler": ("Paweł Kuna", "https://github.com/tabler/tabler-icons", "MIT"),
-    "google": ("Google", "https://github.com/google/material-design-icons", "Apache-2.0"),
+    "tabler": ("Paweł Kuna", "https://github.com/tabler/tabler-icons", "MIT", "tabler-icons-MIT"),
+    "google": (
+        "Google",
+        "https://github.com/google/material-design-icons",
+        "Apache-2.0",
+        "google-material-icons-Apache-2.0",
+    ),
 }
+RESTORE = "restore it with git"
+ENDS = (  # of the licences' texts
+    "OTHER DEALINGS IN THE SOFTWARE.",
+    "limitations under the License.",
+    "contacted at creativecommons.org.",
+    "contacted at https://creativecommons.org/.",
+    "/usr/share/common-licenses/CC0-1.0'.",
+)
 DRAWN = {"digits": "handwritten digits", "noto": "Noto emoji", "twemoji": "Twemoji", "openmoji": "OpenMoji"}
 DRAWN |= {"fluent": "Fluent emoji"}
 
@@ -41,10 +57,10 @@ class Credit:
 
 def icons() -> list[Credit]:
     found = []
-    for name, kept in json.loads((WORLDS / "icons" / "icons.json").read_text()).items():
-        author, source, licence = ICONS[name]
+    for name, kept in _json(WORLDS / "icons" / "icons.json").items():
+        author, source, licence, file = ICONS[name]
         what = f"{len(kept['icons']):,} icons of {name.capitalize()}, version {kept['version']}"
-        (text,) = (WORLDS / "icons" / "licences").glob(f"{name}-*{licence}.txt")
+        text = WORLDS / "icons" / "licences" / f"{file}.txt"
         found.append(
             Credit(what, author, source, licence, "outlines as path data", [WORLDS / "icons" / "icons.json"], text)
         )
@@ -53,7 +69,7 @@ def icons() -> list[Credit]:
 
 def labelled() -> list[Credit]:
     folder, found = DATA / "labelled", []
-    for name, entry in json.loads((folder / "ATTRIBUTION.json").read_text()).items():
+    for name, entry in _json(folder / "ATTRIBUTION.json", "author", "source", "licence", "changes").items():
         names = [folder / "emoji.json"] if name != "digits" else []
         text = folder / f"{name}-{entry['licence']}.txt"
         made = (entry["author"], entry["source"], entry["licence"], entry["changes"])
@@ -63,7 +79,8 @@ def labelled() -> list[Credit]:
 
 def photographs() -> list[Credit]:
     folder, found = DATA / "photographs", []
-    for name, entry in json.loads((folder / "ATTRIBUTION.json").read_text()).items():
+    fields = ("title", "author", "year", "source", "licence", "changes")
+    for name, entry in _json(folder / "ATTRIBUTION.json", *fields).items():
         made = (f"{entry['author']}, {entry['year']}", entry["source"], entry["licence"], entry["changes"])
         found.append(Credit(f"“{entry['title']}”", *made, [folder / f"{name}.jpg"], folder / f"{entry['licence']}.txt"))
     return found
@@ -102,6 +119,30 @@ def own() -> list[Credit]:
     ]
 
 
+def whole(text: Path) -> Path:
+    """The file of a licence's text; it ends as such texts do, or an error says that it is damaged."""
+    read_file(text, _end, RESTORE)
+    return text
+
+
+def _end(file) -> None:
+    words = " ".join(file.read().decode().split())
+    if not words.endswith(ENDS) or "\0" in words:
+        raise ValueError(f"wanted the end of a licence, got {words[-40:]!r}")
+
+
+def _json(path: Path, *fields: str) -> dict[str, dict]:
+    """Entries by name, each with these fields, which are words."""
+
+    def parse(file) -> dict[str, dict]:
+        entries = json.load(file)
+        for entry in entries.values():
+            check_fields(entry, dict.fromkeys(fields, str))
+        return entries
+
+    return read_file(path, parse, RESTORE)
+
+
 COLLECTIONS = {of.__name__: of for of in (own, labelled, icons, photographs, samples)}
 
 
@@ -113,7 +154,7 @@ class Credits(SphinxDirective):
     def run(self):
         lines = []
         for credit in COLLECTIONS[self.arguments[0]]():
-            text = credit.text and credit.text.relative_to(ROOT)
+            text = credit.text and whole(credit.text).relative_to(ROOT)
             licence = f"{{download}}`{credit.licence} </{text}>`" if text else credit.licence
             host = re.sub(r"^https://(www\.)?|/.*$", "", credit.source)
             source = f", from [{host}]({credit.source})" if credit.source else ""

@@ -6,11 +6,14 @@
 """
 
 import html
+import io
 import re
 from pathlib import Path
 from urllib.parse import unquote
 
 from PIL import Image
+
+from hssl.files import write_whole
 
 IMAGE = re.compile(r'<img\b[^>]*?\bsrc="([^":]+)"[^>]*>')
 ICONS = re.compile(r"\s*<(?:script|link)\b[^>]*/fontawesome\.js\b[^>]*>(?:</script>)?")
@@ -37,13 +40,12 @@ def _lighten(app, exception):
 
 def recoded(image: Path) -> bool:
     """Whether a PNG has become a smaller WebP beside it, with the same pixels."""
-    smaller = image.with_suffix(".webp")
-    with Image.open(image) as opened:
-        opened.save(beside := smaller.with_name(f"{smaller.name}.new"), "webp", lossless=True, quality=90, exact=True)
-    if beside.stat().st_size >= image.stat().st_size:
-        beside.unlink()
+    with Image.open(image) as opened, io.BytesIO() as smaller:
+        opened.save(smaller, "webp", lossless=True, quality=90, exact=True)
+        content = smaller.getvalue()
+    if len(content) >= image.stat().st_size:
         return False
-    beside.replace(smaller)
+    write_whole(image.with_suffix(".webp"), lambda file: file.write(content))
     return True
 
 
@@ -79,6 +81,4 @@ def lighter(page: str, folder: Path) -> str:
 
 def write(path: Path, content: bytes) -> None:
     if content != path.read_bytes():
-        beside = path.with_name(f"{path.name}.new")
-        beside.write_bytes(content)
-        beside.replace(path)
+        write_whole(path, lambda file: file.write(content))

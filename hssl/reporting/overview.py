@@ -10,13 +10,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 from IPython.display import HTML
 
-from hssl.reporting.records import BUDGETS, chapters, load
+from hssl.files import read_file, read_text
+from hssl.reporting.records import AGAIN, BUDGETS, chapters, load
 from hssl.reporting.tables import plain
 from hssl.reporting.verdicts import bound, verdict
 
@@ -56,10 +57,14 @@ def sections(notebook: Path) -> dict[str, str]:
     """
     if not notebook.exists():
         return {}
-    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "markdown"]
-    text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    text = read_file(notebook, _prose, AGAIN)
     text = re.sub(r"(?ms)^(`{3,}).*?^\1", "", text)  # what is fenced has no headings
     return {title: f"{notebook.stem}.ipynb#{anchor(title)}" for title in re.findall(r"(?m)^#+ +(.+?) *$", text)}
+
+
+def _prose(file: IO[bytes]) -> str:
+    cells = [cell for cell in json.load(file)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
 
 
 def anchor(heading: str) -> str:
@@ -118,7 +123,7 @@ def overview(parts: Mapping[str, Sequence[str]], folder: Path = Path()) -> HTML:
     table = pd.concat(frames).set_index("part").to_csv() if frames else ""
     values = {"BODY": "\n".join(body), "CSV": base64.b64encode(table.encode()).decode()}
     values["KEY"] = hashlib.sha256(values["BODY"].encode()).hexdigest()[:8]
-    template = (files("hssl.reporting") / "overview.html").read_text()
+    template = read_text("reporting/overview.html")
     return HTML(re.sub("@([A-Z]+)@", lambda match: values[match[1]], template))
 
 

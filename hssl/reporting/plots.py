@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+from hssl.files import read_text
 from hssl.reporting.records import budget
 from hssl.reporting.tables import NOTHING, OWN, plain
 
@@ -33,6 +34,7 @@ def use_style() -> None:
     ...     plt.rcParams["image.cmap"]
     'cividis'
     """
+    read_text("reporting/book.mplstyle")  # of a damaged one Matplotlib would take what is left
     plt.style.use("hssl.reporting.book")
     set_matplotlib_formats("retina", metadata={"Software": None})
 

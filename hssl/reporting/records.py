@@ -10,18 +10,28 @@ import math
 import os
 import re
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from types import MappingProxyType
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 
-from hssl.checks import Finite, Positive, checked, one_of
+from hssl.checks import Count, Finite, NonNegative, Positive, Whole, check_fields, checked, one_of
+from hssl.files import ANEW, read_file, write_whole
 
 BUDGETS = ("quick", "full")
 MODES = ("show", "record", "verify")
 EXACT = ("label", "section", "at", "seeds", "published", "same_data", "chance", "unit")
-FIELDS = ("id", "value", "spread", "limit", "tolerance", *EXACT)
+#: Of an entry, and the types of what they hold; those that were added later may be missing.
+_number, _spread = cast(Any, Finite), cast(Any, NonNegative)
+NEEDED: dict[str, Any] = {"id": str, "value": Finite, "tolerance": Positive, "seeds": Count, "unit": str}
+NEEDED |= {"spread": _spread | None, "limit": _number | None, "published": _number | None}
+LATER: dict[str, Any] = dict.fromkeys(("label", "section"), str | None)
+LATER |= {"at": dict | None, "same_data": bool, "chance": _number | None}
+FIELDS = (*NEEDED, *LATER)
+AGAIN = "restore it, or run the chapter with `make run`"
 NUMBERS = ("value", "spread", "limit", "published", "chance")
 SHIPPED = Path(__file__).with_name("recorded")  # laid there by setup.py; not in a checkout
 _fresh: dict[tuple[str, str], dict] = {}  # what this process has measured, by chapter and id
@@ -105,7 +115,7 @@ def record(
         raise ValueError(f"id: {chapter} has recorded {id!r} in this run already, with other numbers")
     _fresh[chapter, id] = fresh
     if mode() == "record":
-        write(_file(chapter, budget()), {**load(chapter, budget()), id: fresh})
+        add(_file(chapter, budget()), fresh)
     elif mode() == "verify":
         _verify(chapter, fresh)
 
@@ -120,7 +130,7 @@ def load(chapter: str, budget: str) -> dict[str, dict]:
     {}
     """
     one_of("budget", budget, BUDGETS)
-    return read(_file(chapter, budget))
+    return read(_file(chapter, budget), NEEDED, LATER)
 
 
 def chapters() -> list[str]:
@@ -218,40 +228,77 @@ def folder() -> Path:
     return next((path for path in known if path.is_dir()), near[0])
 
 
-def read(path: Path) -> dict[str, dict]:
+def read(path: Path, needed: Mapping[str, Any], others: Mapping[str, Any] = MappingProxyType({})) -> dict[str, dict]:
     """A file of entries, by id; empty if there is no such file.
 
-    >>> read(Path("no_such_file"))
+    Args:
+        needed, others: by name, the types of what an entry must have, and may have.
+    Raises:
+        ValueError: the file is damaged, or an entry lacks what is needed; names both.
+
+    >>> read(Path("no_such_file"), {"id": str})
     {}
     """
-    try:
-        return {entry["id"]: entry for entry in json.loads(path.read_text())} if path.exists() else {}
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is damaged ({error}); restore it, or run the chapter with `make run`") from error
+
+    def parse(file: IO[bytes]) -> dict[str, dict]:
+        found = {}
+        for entry in json.load(file):
+            check_fields(entry, needed, others)
+            if found.setdefault(entry["id"], entry) is not entry:
+                raise ValueError(f"{entry['id']}: is there twice")
+        return found
+
+    return _read(path, parse)
 
 
-def write(path: Path, entries: dict[str, dict]) -> None:
-    """A file of entries, whole or not at all: written beside, then moved into place.
+def add(path: Path, entry: dict[str, Any]) -> None:
+    """Add an entry to a file of entries, or replace the one with its id; others may add theirs at the same time.
 
     Raises:
-        ValueError: it is one of those that came with the package.
+        ValueError: the file is damaged, or one of those that came with the package.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as room:
-    ...     write(Path(room) / "a.json", {"b": {"id": "b"}})
-    ...     read(Path(room) / "a.json")
-    {'b': {'id': 'b'}}
+    >>> path = getfixture("tmp_path") / "a.json"
+    >>> add(path, {"id": "b"}), read(path, {"id": str})
+    (None, {'b': {'id': 'b'}})
     """
     if path.is_relative_to(SHIPPED):
         raise ValueError(f"{path} came with the package; name a folder of your own in HSSL_RESULTS_DIR")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".partial")
-    try:
+
+    def write(file: BinaryIO) -> None:
+        entries = {**read(path, {"id": str}), entry["id"]: entry}
         lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries.values())
-        beside.write_text(f"[\n{lines}\n]\n")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        file.write(f"[\n{lines}\n]\n".encode())
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, write)
+
+
+def read_times(path: Path) -> dict[str, dict[str, dict]]:
+    """Measured times: by chapter, then by budget: "seconds", "cores", and of its sweeps "runs" and the "longest".
+
+    Raises:
+        ValueError: the file is damaged; names it.
+
+    >>> read_times(Path("no_such_file"))
+    {}
+    """
+
+    def parse(file: IO[bytes]) -> dict[str, dict[str, dict]]:
+        times = json.load(file)
+        for chapter, budgets in times.items():
+            for of in budgets.values():
+                try:
+                    check_fields(of, {"seconds": NonNegative, "cores": Count}, {"runs": Whole, "longest": NonNegative})
+                except ValueError as error:
+                    raise ValueError(f"{chapter}: {error}") from None
+        return times
+
+    return _read(path, parse)
+
+
+def _read(path: Path, parse: Callable[[IO[bytes]], dict]) -> dict:
+    advice = ANEW if path.is_relative_to(SHIPPED) else AGAIN
+    return read_file(path, parse, advice) if path.exists() else {}
 
 
 def _verify(chapter: str, fresh: dict) -> None:

@@ -1,13 +1,15 @@
 """Measured times: how long a chapter runs, and how fast we are beside others. Kept, and never verified."""
 
-import json
 import math
 
 import pandas as pd
 
-from hssl.reporting.records import BUDGETS, folder, read, write
+from hssl.checks import Positive
+from hssl.reporting.records import BUDGETS, add, folder, read, read_times
 
 BENCHMARKS = "benchmarks.json"
+NEEDED = {"id": str, "ours": Positive, "other": Positive, "unit": str, "what": str}
+STOPPED = {"stopped": bool}
 
 
 def minutes(seconds: float) -> str:
@@ -37,8 +39,7 @@ def run_times(chapter: str) -> dict[str, dict[str, int]]:
     >>> run_times("no_such_chapter")
     {}
     """
-    path = folder() / "run_times.json"
-    times = json.loads(path.read_text()).get(chapter, {}) if path.exists() else {}
+    times = read_times(folder() / "run_times.json").get(chapter, {})
     return {name: times[name] for name in BUDGETS if name in times}
 
 
@@ -57,8 +58,8 @@ def machines(within: float = 600, *, budget: str = "full", cores: int = 2) -> pd
     >>> list(machines().columns)
     ['core minutes', 'runs', 'longest run', 'machines']
     """
-    path, rows = folder() / "run_times.json", {}
-    for chapter, times in (json.loads(path.read_text()) if path.exists() else {}).items():
+    rows = {}
+    for chapter, times in read_times(folder() / "run_times.json").items():
         if of := times.get(budget):
             rows[chapter] = of["seconds"] * of["cores"], of.get("runs", 0), of.get("longest", 0)
     if rows:
@@ -87,7 +88,7 @@ def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str
     '100×'
     """
     entry = {"id": id, "ours": ours, "other": other, "unit": unit, "what": what, "stopped": stopped}
-    write(folder() / BENCHMARKS, {**read(folder() / BENCHMARKS), id: entry})
+    add(folder() / BENCHMARKS, entry)
 
 
 def benchmarks(*ids: str) -> pd.DataFrame:
@@ -96,7 +97,7 @@ def benchmarks(*ids: str) -> pd.DataFrame:
     >>> list(benchmarks("no_such_benchmark").columns)
     ['ours', 'other', 'ratio']
     """
-    known = read(folder() / BENCHMARKS)
+    known = read(folder() / BENCHMARKS, NEEDED, STOPPED)
     rows = [known[id] for id in ids or known if id in known]
     ratio = [max(row["ours"], row["other"]) / min(row["ours"], row["other"]) for row in rows]
     least = [">" if row.get("stopped") else "" for row in rows]

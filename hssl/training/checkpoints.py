@@ -1,8 +1,8 @@
 """A training that was stopped goes on from a file, to the same numbers. What is trained is left to `loop`."""
 
+import copy
 import hashlib
 import io
-import pickle
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hssl.checks import ArgumentError
+from hssl.checks import ArgumentError, Whole, check_fields
 from hssl.files import write_whole
 from hssl.training.processes import rank, wait, wrapped
 
@@ -73,20 +73,55 @@ class Checkpoint:
         wait()  # until the first process has written what it had to
         if not self.path.exists():
             return 0
-        state = _read(self.path)
+        try:
+            state = _read(self.path)
+            self._check(state)
+        except OSError:  # no right to read it, say
+            raise
+        except Exception as error:  # it may hold anything
+            raise self._damaged(error) from error
         for name, wanted in self.settings.items():
-            if state["settings"].get(name) != wanted:
-                came = state["settings"].get(name)
+            if (came := state["settings"].get(name)) != wanted:
                 raise ValueError(
                     f"{self.path}: belongs to another training, with {name} {came} and not {wanted}; delete it to "
                     "begin anew"
                 )
-        for name, part in self.parts.items():
-            part.load_state_dict(state["parts"][name])
-        self.generator.set_state(state["generator"])
+        before = copy.deepcopy({name: part.state_dict() for name, part in self.parts.items()})
+        now = self.generator.get_state()
+        try:
+            self._check_parts(state["parts"], state["step"])
+            for name, part in self.parts.items():
+                part.load_state_dict(state["parts"][name])
+            self.generator.set_state(state["generator"])
+        except Exception as error:
+            for name, part in self.parts.items():
+                part.load_state_dict(before[name])
+            self.generator.set_state(now)
+            raise self._damaged(error) from error
         for name, value in state["history"].items():
             setattr(self.history, name, value)
         return state["step"]
+
+    def _check(self, state: Any) -> None:
+        """Raise where a file, whole as it is, holds what `save` would not have written."""
+        check_fields(state, {"step": Whole, **dict.fromkeys(("settings", "parts", "history"), dict)})
+        step, steps = state["step"], state["settings"].get("steps", state["step"])
+        if not isinstance(steps, int) or step > steps:
+            raise ValueError(f"step: wanted at most {steps}, got {step}")
+        check_fields(state["history"], {name: type(value) for name, value in vars(self.history).items()})
+        if hasattr(self.history, "loss") and len(state["history"]["loss"]) < step:
+            raise ValueError(f"history: wanted a loss for each of {step} steps")
+
+    def _check_parts(self, parts: dict, step: int) -> None:
+        for name, part in self.parts.items():
+            own, other = part.state_dict(), parts[name]
+            if not _alike(own, other) or other.get("last_epoch", step) != step:
+                raise ValueError(f"{name}: wanted the state of such a part after step {step}")
+            if isinstance(part, torch.optim.Adam):
+                _check_moments(part, other["state"], step)
+
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(f"{self.path}: damaged, or no checkpoint; delete it to begin anew ({str(error)[:300]})")
 
     def now_and_then(self, step: int) -> None:
         """Save, if it is time to."""
@@ -114,15 +149,33 @@ class Checkpoint:
         write_whole(self.path, lambda file: file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content))
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> Any:
     digest, _, content = path.read_bytes().partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != digest:
-        raise ValueError(f"{path}: damaged, or no checkpoint; delete it to begin anew")
-    try:
-        with io.BytesIO(content) as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # whole, but not what `save` writes
-        raise ValueError(f"{path}: damaged, or no checkpoint ({error})") from error
+        raise ValueError("the digest in its first line is of something else")
+    with io.BytesIO(content) as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _alike(own: Any, other: Any) -> bool:
+    """Whether two states are alike where both have something: in lengths, types and shapes."""
+    if isinstance(own, torch.Tensor) and isinstance(other, torch.Tensor):
+        return (own.shape, own.dtype) == (other.shape, other.dtype)
+    if isinstance(own, dict) and isinstance(other, dict):
+        return all(_alike(own[name], other[name]) for name in own.keys() & other.keys())
+    if isinstance(own, list | tuple) and isinstance(other, list | tuple):
+        return len(own) == len(other) and all(map(_alike, own, other))
+    return own is None or isinstance(other, type(own))
+
+
+def _check_moments(optimizer: torch.optim.Adam, state: dict, step: int) -> None:
+    """Raise unless what an optimizer knows of each weight has the shape of that weight."""
+    shapes = [weight.shape for group in optimizer.param_groups for weight in group["params"]]
+    for number, known in state.items():
+        if any(value.shape not in ((), shapes[number]) for value in known.values() if isinstance(value, torch.Tensor)):
+            raise ValueError(f"optimizer: wanted numbers of shape {tuple(shapes[number])} for weight {number}")
+    if step and not state:
+        raise ValueError(f"optimizer: wanted what it knows after {step} steps")
 
 
 def _keeps(value: Any) -> bool:

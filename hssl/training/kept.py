@@ -10,12 +10,12 @@ every run is done.
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 from torch import Tensor
 
-from hssl.files import write_whole
+from hssl.files import read_file, write_whole
 
 READ, WRITE = "HSSL_RUNS_FROM", "HSSL_RUNS_TO"
 DIGITS = 6  # significant ones that are kept
@@ -65,17 +65,21 @@ def left_out(settings: list[dict], only_for_sweeps: bool = False) -> dict[int, A
     if not path.exists():
         return {}
     advice = f"record the page with `make run CHAPTER={path.stem}`"
-    try:
-        sweeps = json.loads(path.read_text())
-        known: dict = sweeps[number] if number < len(sweeps) else {"settings": None}
-        if known["settings"] != described(settings):
-            raise ValueError(f"{path} has no results of sweep {number + 1} as it is now; {advice}")
-        first = settings[0].get("seed")
-        later = [i for i, setting in enumerate(settings) if setting.get("seed") != first]
-        whole = not only_for_sweeps and any(_lacks(known["results"][i]) for i in later)
-        return {} if whole else {i: restored(known["results"][i], settings[i]) for i in later}
-    except (json.JSONDecodeError, TypeError, KeyError, IndexError) as error:
-        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); {advice}") from error
+    first = settings[0].get("seed")
+    later = [i for i, setting in enumerate(settings) if setting.get("seed") != first]
+
+    def parse(file: IO[bytes]) -> dict[int, Any] | None:
+        sweeps = json.load(file)
+        if number >= len(sweeps) or sweeps[number]["settings"] != described(settings):
+            return None
+        found = sweeps[number]["results"]
+        whole = not only_for_sweeps and any(_lacks(found[i]) for i in later)
+        return {} if whole else {i: restored(found[i], settings[i]) for i in later}
+
+    known = read_file(path, parse, advice)
+    if known is None:
+        raise ValueError(f"{path} has no results of sweep {number + 1} as it is now; {advice}")
+    return known
 
 
 def note(settings: list[dict], results: list) -> None:

@@ -5,12 +5,13 @@ import itertools
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from hssl.checks import ArgumentError
 from hssl.training.backends import cluster
@@ -51,7 +52,8 @@ def sweep(
         gives one without a name).
     Raises:
         ArgumentError: a setting without values, a measure called like a setting, or workers < 1; or the cluster is
-        not there. What `run` raises goes through, with a note that names the setting.
+        not there. What `run` raises goes through, with a note that names the setting. RuntimeError: a run was killed
+        from outside, as for lack of memory, and again when it ran alone; names its setting.
     Taught in: content_style, "The table".
 
     >>> sweep(lambda rule, seed: {"score": rule(seed)}, rule={"double": lambda x: 2 * x}, seed=range(2), workers=1)
@@ -113,13 +115,42 @@ def _runs(function: Callable[..., Any], settings: list[dict], label: str | None,
     if workers != 1 and not _inside.get() and (on_cluster := cluster()):
         done = on_cluster(each, settings)
     else:
-        # by value: arrays that joblib would map into memory arrive read-only
-        run = Parallel(min(workers or cpu_count(), len(settings)), return_as="generator", max_nbytes=None)
-        done = enumerate(run(delayed(each)(setting) for setting in settings))
+        done = _here(each, settings, min(workers or cpu_count(), len(settings)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped while")  # one that grew too large was replaced: no harm
         found = dict(progress(done, label, total=len(settings)))
     return [found[number] for number in range(len(settings))]
+
+
+def _here(each: Callable[[dict], Any], settings: list[dict], workers: int) -> Iterator[tuple[int, Any]]:
+    """Number and result of each run as it is done, in processes of this machine.
+
+    One that is killed takes the others with it: what they had begun runs again, each alone, and then the rest.
+    """
+    left, lost = list(range(len(settings))), []
+    while left:
+        batch, begun = lost[:1] or list(left), []
+        how: dict[str, Any] = {"n_jobs": 2, "backend": "loky"} if lost else {"n_jobs": workers}
+        how |= {"return_as": "generator_unordered", "batch_size": 1, "pre_dispatch": "n_jobs"}
+        # by value, as arrays that joblib would map into memory arrive read-only
+        run = cast(Any, Parallel(**how, max_nbytes=None))
+        try:
+            for number, result in run(delayed(_numbered)(each, settings[n], begun.append(n) or n) for n in batch):
+                left.remove(number)
+                yield number, result
+        except TerminatedWorkerError as error:
+            killed = [n for n in begun if n in left]
+            words = " and ".join(str(settings[n]) for n in killed)
+            if lost:
+                raise RuntimeError(f"run: was killed twice with {words}; was there enough memory for it?") from error
+            warnings.warn(f"killed, and run again, each alone: the runs with {words}", stacklevel=2)
+            lost = killed
+        else:
+            lost = lost[1:]
+
+
+def _numbered(each: Callable[[dict], Any], setting: dict, number: int) -> tuple[int, Any]:
+    return number, each(setting)
 
 
 def _options(values: Any) -> list[tuple[Any, Any]]:

@@ -107,3 +107,4 @@ class Icon {
 }
 
 export default widget(Icon, SIDES);
+// end of across_slash.js

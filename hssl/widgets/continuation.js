@@ -357,3 +357,4 @@ class Strokes {
 }
 
 export default widget(Strokes, ["mode", "points", "contrasts"]);
+// end of continuation.js

@@ -49,3 +49,4 @@ class Flipbook {
 }
 
 export default widget(Flipbook, ["strip", "frame"]);
+// end of flipbook.js

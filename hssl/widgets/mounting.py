@@ -10,7 +10,6 @@ import io
 import json
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import cast
 from unicodedata import bidirectional, category
 
@@ -21,6 +20,7 @@ from IPython.display import HTML
 from PIL import Image
 
 from hssl.checks import finite
+from hssl.files import read_text
 
 #: Bytes of HTML that a widget may weigh with its data and its still picture.
 SIZE_LIMIT = 300_000
@@ -45,7 +45,7 @@ class Widget(anywidget.AnyWidget):
     """
 
     _esm: str
-    _css = Path(__file__).with_name("widgets.css")
+    _css = read_text("widgets/widgets.css")
     _state = ("data",)
     _advice = "show less"
     _limit: int | None = None  # bytes of HTML; None means SIZE_LIMIT
@@ -57,7 +57,7 @@ class Widget(anywidget.AnyWidget):
         """HTML that mounts the widget as it stands now: no kernel, no network, the same bytes for the same state."""
         state = {name: getattr(self, name) for name in self._state}
         values = {
-            "STYLE": str(self._css),
+            "STYLE": self._css,
             "STATE": json.dumps(state, separators=(",", ":"), sort_keys=True, allow_nan=False).replace("<", "\\u003c"),
             "STILL": self._still(),
             "MODULE": str(self._esm).replace("export default ", "const control = "),
@@ -112,10 +112,13 @@ class Widget(anywidget.AnyWidget):
 def module(*names: str) -> str:
     """One text, such as an ES module, from files that stand beside this one.
 
+    Raises:
+        FileNotFoundError, ValueError: one of them is missing or damaged; names it.
+
     >>> "export default" in module("page.js", "patch_similarity.js")
     True
     """
-    return "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in names)
+    return "\n".join(read_text(f"widgets/{name}") for name in names)
 
 
 def data_url(picture: Image.Image) -> str:

@@ -107,3 +107,4 @@ function erfSeries(x) {
   for (let n = 1; term > 1e-17 * sum; n++) sum += term *= (2 * x * x) / (2 * n + 1);
   return SLOPE * Math.exp(-x * x) * sum;
 }
+// end of network.js

@@ -73,3 +73,4 @@ function fieldRows(logits, data, turn, contrasts, side, from, to) {
   const found = logits(data, inside, contrasts).values();
   return pairs.map((pair) => (pair.far <= far ? sigmoid(found.next().value) : 0));
 }
+// end of observers.js

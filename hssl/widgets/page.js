@@ -116,3 +116,4 @@ function widget(View, traits) {
   }
   return { render };
 }
+// end of page.js

@@ -517,3 +517,4 @@ function mostSimilar(grid, values, chosen) {
 }
 
 export default widget(Patches, ["selection", "measure"]);
+// end of patch_similarity.js

@@ -5,15 +5,15 @@ How a line becomes ink is left to `rasteriser`; pairs of patches on either side 
 
 import json
 from functools import cache
-from importlib.resources import files
 from itertools import pairwise
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hssl.checks import checked
+from hssl.files import packaged, read_file
 from hssl.patches import pixel_grid
 from hssl.worlds.icons.rasteriser import BOX, WIDTH, distance_to, fill, polylines, resample, stroke
 
@@ -272,8 +272,18 @@ def check_window(window: int, size: int) -> None:
 
 @cache
 def _sets() -> dict[str, dict[str, list[str]]]:
-    text = (files("hssl.worlds.icons") / "icons.json").read_text()
-    return {of: entry["icons"] for of, entry in json.loads(text).items()}
+    return read_file(packaged("worlds/icons/icons.json"), _parsed)
+
+
+def _parsed(file: IO[bytes]) -> dict[str, dict[str, list[str]]]:
+    sets = {of: entry["icons"] for of, entry in json.load(file).items()}
+    for of in ("tabler", "google"):
+        for name, paths in sets[of].items():
+            if not (paths and isinstance(paths, list) and all(isinstance(path, str) for path in paths)):
+                raise ValueError(f"{name}: wanted its paths, got {paths!r:.80}")
+    if missing := [name for name in GOOGLE if not {name, f"{name}-off"} <= sets["google"].keys()]:
+        raise ValueError(f"{missing[0]}: missing")
+    return sets
 
 
 def _paths(name: str) -> list[str]:

@@ -29,6 +29,7 @@ TURN = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # a quarter, about the middle of
 INK = 0.05  #: a control's second patch has this much more or less ink than the true one, at most
 STEP = 0.1  # units between points of a stroke
 NEAR = 0.3  # units; within it of a line, a point is on the line
+TIE = 1e-3  # units or pixels; added where drawings of round numbers lie on an edge, which processors round apart
 POINTS_FOLLOWED = 35  # of a stroke, from the gap: 3.5 units
 ALIKE = 0.3  # correlation; second patches at nearly the same position that are more alike are no control
 BESIDE = 1.0  # units along either axis; nearer than that is nearly the same position
@@ -82,7 +83,7 @@ def cuts(name: str) -> list[Cut]:
     for line in icons.elements(name):
         points = resample(line, STEP)
         beside, _ = across(points, bar)
-        shown = (distance_to(points, rest) < NEAR) & (beside.abs() > bar.width / 2 + NEAR)
+        shown = (distance_to(points, rest) < NEAR + TIE) & (beside.abs() > bar.width / 2 + NEAR + TIE)
         sides = shown.long() * (1 + (beside > 0).long())
         found += icons.gaps(points, sides, torch.equal(line[0], line[-1]), step=STEP, reach=POINTS_FOLLOWED)
     return [Cut(below, above) for below, above in found]
@@ -286,7 +287,11 @@ class _Row:
             drawing = pad(self.icon.rest, (shift, -shift) * 2)[None]  # to the right and down
             moved = self.seconds + shift
             found += [self._pair(a, corner, drawing, true) for corner in moved[self._fitting(moved, a, b)]]
-        return min(filter(None, found), key=lambda pair: (pair.second.sum() - true.second.sum()).abs(), default=None)
+
+        def gap(pair):
+            return round((pair.second.sum() - true.second.sum()).abs().item(), 3)  # the first of equal ones
+
+        return min(filter(None, found), key=gap, default=None)
 
     def _beside(self, true: SlashedPairs, seconds: Tensor, offset: Tensor) -> Tensor:
         """Which second patches have the true one's ink, and are unlike it if they lie where it lies; shape (n,)."""
@@ -313,7 +318,8 @@ class _Row:
         here, there = ((..., *(slice(k, k + self.window) for k in corner.flip(0).tolist())) for corner in (a, b))
         seconds = drawings[there] * self.icon.seen[self.side][there]
         middle = slice(self.window // 2 - 1, self.window // 2 + 1)
-        good = (seconds[:, middle, middle].mean((1, 2)) - (0.5 if self.icon.name in GOOGLE else 1.0)).abs() <= 0.25
+        ink = 0.5 if self.icon.name in GOOGLE else 1.0
+        good = (seconds[:, middle, middle].mean((1, 2)) - ink).abs() <= 0.25 + TIE
         if true is not None:
             good &= self._beside(true, seconds, b - a)
         first = self.icon.rest * self.icon.seen[1 - self.side]
@@ -334,13 +340,13 @@ class _Row:
 
 def _corners(points: Tensor, window: int, size: int) -> Tensor:
     """Upper left corners, pixels, of the windows whose middles are points in units."""
-    return (points * size / BOX - window / 2).round().long()
+    return (points * size / BOX - window / 2 - TIE).round().long()
 
 
 def _are_connected(ink: Tensor, centres: Tensor) -> bool:
     """Whether one component of ink has pixels at both centres; a centre is the corner between four pixels."""
     parts = np.zeros(ink.shape, np.int32)
-    scipy.ndimage.label((ink > 0.5).numpy(), np.ones((3, 3)), parts)
+    scipy.ndimage.label((ink > 0.5 + TIE).numpy(), np.ones((3, 3)), parts)
     one, two = (set(parts[y - 1 : y + 1, x - 1 : x + 1].flatten()) - {0} for x, y in centres.long().tolist())
     return bool(one & two)
 

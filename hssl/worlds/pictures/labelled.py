@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import IO, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from hssl.checks import Count, checked, one_of
+from hssl.files import packaged, read_file
 from hssl.pairs import Pairs, View
 from hssl.worlds.pictures.images import Images, affine, draw_rows
 
@@ -160,7 +160,14 @@ def _scaled(images: np.ndarray) -> Tensor:
 
 @cache
 def _concepts() -> dict[str, str]:
-    return _read("emoji.json", json.load)
+    return _read("emoji.json", _groups)
+
+
+def _groups(file: IO[bytes]) -> dict[str, str]:
+    groups = json.load(file)
+    if not groups or not all(isinstance(group, str) for group in groups.values()):
+        raise ValueError("wanted a group for each concept")
+    return groups
 
 
 @cache
@@ -177,15 +184,8 @@ def _windows(name: str, edge: int, mode: str) -> np.ndarray:
 
 
 def _read(name: str, parse: Callable[[IO[bytes]], Any]) -> Any:
-    path = _folder() / name
-    try:
-        with path.open("rb") as file:
-            return parse(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: missing; install the package anew") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: damaged; install the package anew") from error
+    return read_file(_folder() / name, parse)
 
 
 def _folder():
-    return files("hssl.worlds.pictures") / "data" / "labelled"
+    return packaged("worlds/pictures/data/labelled")

@@ -4,13 +4,14 @@ Their authors and licences are in data/photographs/ beside this file, and in sci
 patches are left to `patches` and `pairing`; contours whose distribution is known, to `contours`.
 """
 
+import hashlib
+import io
 import json
 import math
 import re
-from functools import cache
-from importlib.resources import files
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import scipy  # its parts load when they are used
@@ -19,11 +20,13 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from hssl.checks import Count, Positive, checked, one_of
+from hssl.checks import Count, Positive, check_fields, checked, one_of
+from hssl.files import packaged, read_file
 from hssl.pairs import Pairs, View
 from hssl.patches import cut
 
 SAMPLES = ("china", "flower")  # scikit-learn's own
+CREDIT = ("title", "author", "year", "licence", "source", "changes", "sha256")
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
@@ -116,7 +119,8 @@ def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
     Args:
         size: longest side in pixels, 16 up to what is stored; None means as it is stored.
     Raises:
-        ValueError: an unknown name, or size out of range.
+        ValueError: an unknown name, or size out of range. FileNotFoundError, ValueError: its file is missing or
+            damaged; names it.
 
     >>> load("china", 64).shape
     torch.Size([3, 43, 64])
@@ -125,8 +129,7 @@ def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
     if name in SAMPLES:
         photograph = Image.fromarray(_samples()[name])
     else:
-        with (_folder() / f"{name}.jpg").open("rb") as file:
-            photograph = Image.open(file).convert("RGB")
+        photograph = read_file(_folder() / f"{name}.jpg", partial(_opened, digest=_credits()[name]["sha256"]))
     if size is not None:
         longest = max(photograph.size)
         if not 16 <= size <= longest:
@@ -240,12 +243,27 @@ def _apart(positions: np.ndarray, order: np.ndarray, distance: float, count: int
 
 
 def _folder():
-    return files("hssl.worlds.pictures") / "data" / "photographs"
+    return packaged("worlds/pictures/data/photographs")
 
 
 @cache
 def _credits() -> dict[str, dict[str, str]]:
-    return json.loads((_folder() / "ATTRIBUTION.json").read_text(encoding="utf-8"))
+    return read_file(_folder() / "ATTRIBUTION.json", _read_credits)
+
+
+def _read_credits(file: IO[bytes]) -> dict[str, dict[str, str]]:
+    credits = json.load(file)
+    for credit in credits.values():
+        check_fields(credit, dict.fromkeys(CREDIT, str))
+    return credits
+
+
+def _opened(file: IO[bytes], digest: str) -> Image.Image:
+    """Of a JPEG that lost a part, Pillow would fill in grey."""
+    content = file.read()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError("wanted the file that ATTRIBUTION.json has the digest of")
+    return Image.open(io.BytesIO(content)).convert("RGB")
 
 
 def _bunch():

@@ -4,21 +4,26 @@ A counterfactual is the nearest scene that happens to have been rendered. Nothin
 """
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
 from hssl.checks import Count, Positive, checked
+from hssl.files import read_file
 from hssl.pairs import Pairs, View
-from hssl.worlds.scenes import CLASSES, LATENTS, ImageSize, Latents, truth, untouched
+from hssl.worlds.scenes import CLASSES, ImageSize, Latents, truth, untouched
 from hssl.worlds.scenes.nearest import Bank
-from hssl.worlds.scenes.release import SCALE
+from hssl.worlds.scenes.release import SCALE, read_array
+
+UNPACK = "unpack it again"
+UNSORTED = 10  # rows that are in order by chance once in millions
 
 
 class Causal3DIdent(VisionDataset):
@@ -67,6 +72,9 @@ class Causal3DIdent(VisionDataset):
             untouched(redraw)  # names what is unknown
         folder = Path(root) / f"{split}set"
         values = [_latents(folder, k) for k in range(len(CLASSES))]
+        for k, j in combinations(range(len(CLASSES)), 2):
+            if np.array_equal(values[k], values[j]):
+                raise ValueError(f"{folder}: raw_latents_{k}.npy and raw_latents_{j}.npy are the same; {UNPACK}")
         self.files = [file for k, rows in enumerate(values) for file in _images(folder, k, len(rows))]
         self.labels = torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(rows) for rows in values]))
         self.values = torch.from_numpy(np.concatenate(values))
@@ -83,15 +91,9 @@ class Causal3DIdent(VisionDataset):
         """Image of an item.
 
         Raises:
-            ValueError: its file is damaged, or has no 8 bits a channel; names it.
+            FileNotFoundError, ValueError: its file is missing or damaged, or has no 8 bits a channel; names it.
         """
-        try:
-            with Image.open(self.files[index]) as image:
-                if image.mode not in ("RGB", "RGBA", "L", "P"):
-                    raise ValueError(f"wanted 8 bits a channel, got mode {image.mode}")
-                return image.convert("RGB")
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-            raise ValueError(f"{self.files[index]}: damaged or no image ({error}); unpack it again") from error
+        return read_file(self.files[index], _image, UNPACK)
 
     @checked
     def sample(self, n: Count, generator: torch.Generator) -> Pairs:
@@ -110,23 +112,25 @@ def _latents(folder: Path, k: int) -> np.ndarray:
     raw, scaled = (_array(folder / f"{name}_{k}.npy") for name in ("raw_latents", "latents"))
     if not (np.abs(raw) <= 1).all():
         raise ValueError(f"{folder / f'raw_latents_{k}.npy'}: wanted values in [−1, 1]; is it latents_{k}.npy renamed?")
+    steps = np.diff(raw, axis=0)
+    if len(raw) >= UNSORTED and ((steps >= 0).all(0) & (steps > 0).any(0)).any():
+        raise ValueError(f"{folder / f'raw_latents_{k}.npy'}: is sorted, so rows are not those of the images; {UNPACK}")
     if raw.shape != scaled.shape or not np.allclose(raw * SCALE, scaled, atol=1e-4):
-        raise ValueError(f"{folder / f'latents_{k}.npy'}: does not belong to raw_latents_{k}.npy beside it")
+        raise ValueError(f"{folder / f'latents_{k}.npy'}: does not belong to raw_latents_{k}.npy beside it; {UNPACK}")
     return raw
 
 
 def _array(path: Path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: missing; the folder is wanted as released (Zenodo 4784282)")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: damaged or truncated ({error}); unpack it again") from error
-    if array.ndim != 2 or array.shape[1] != len(LATENTS) or not len(array) or not np.isfinite(array).all():
-        raise ValueError(
-            f"{path}: wanted finite numbers of shape (N, {len(LATENTS)}), got {array.dtype} of shape {array.shape}"
-        )
-    return array.astype(np.float32)
+    return read_array(path, UNPACK)
+
+
+def _image(file: IO[bytes]) -> Image.Image:
+    with Image.open(file) as image:
+        if image.mode not in ("RGB", "RGBA", "L", "P"):
+            raise ValueError(f"wanted 8 bits a channel, got mode {image.mode}")
+        return image.convert("RGB")
 
 
 def _images(folder: Path, k: int, count: int) -> list[Path]:
@@ -137,13 +141,15 @@ def _images(folder: Path, k: int, count: int) -> list[Path]:
     files = sorted(place.glob("*.png"), key=_number)
     for number, file in enumerate(files):
         if _number(file) != number:
-            raise ValueError(f"{place}: image number {number} is missing or there twice; in its place is {file.name}")
+            raise ValueError(
+                f"{place}: image number {number} is missing or there twice; in its place is {file.name}; {UNPACK}"
+            )
     if len(files) != count:
-        raise ValueError(f"{place}: holds {len(files)} images, but raw_latents_{k}.npy {count} rows; one is truncated")
+        raise ValueError(f"{place}: holds {len(files)} images, but raw_latents_{k}.npy {count} rows; {UNPACK}")
     return files
 
 
 def _number(file: Path) -> int:
     if not file.stem.isdecimal():
-        raise ValueError(f"{file}: wanted a number for a name")
+        raise ValueError(f"{file}: wanted a number for a name; move it elsewhere")
     return int(file.stem)

@@ -6,7 +6,7 @@ How such a folder is read is left to `causal3dident`.
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import numpy as np
 import torch
@@ -14,8 +14,8 @@ from beartype.vale import Is
 from PIL import Image
 
 from hssl.checks import WORDS, checked
-from hssl.files import write_whole
-from hssl.worlds.scenes import BATCH, CLASSES, VARIABLES, ImageSize, Latents, render, sample_latents
+from hssl.files import read_file, write_whole
+from hssl.worlds.scenes import BATCH, CLASSES, LATENTS, VARIABLES, ImageSize, Latents, render, sample_latents
 
 Several = Annotated[int, Is[lambda value: value >= 2]]
 WORDS[Several] = "a whole number ≥ 2"
@@ -83,6 +83,31 @@ def write_rendered(
             write_whole(file, partial(picture.save, format="png"))
 
 
+def read_array(path: Path, advice: str) -> np.ndarray:
+    """Latents from a file, shape (N, 10), float32; it takes no more memory than the file is long.
+
+    Raises:
+        FileNotFoundError, ValueError: the file is missing or damaged, or holds something else; names it.
+
+    >>> np.save(file := getfixture("tmp_path") / "a.npy", np.zeros((3, 10)))
+    >>> read_array(file, "unpack it again").shape
+    (3, 10)
+    """
+
+    def parse(file: IO[bytes]) -> np.ndarray:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # a header may promise more than there is
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise ValueError("wanted a single array, got an archive of arrays")
+        numbers = array.dtype.kind in "fiu" and array.shape[1:] == (len(LATENTS),) and len(array)
+        if not numbers or not np.isfinite(array).all():
+            came = f"{array.dtype} of shape {array.shape}"
+            raise ValueError(f"wanted finite numbers of shape (N, {len(LATENTS)}), got {came}")
+        return array.astype(np.float32)
+
+    return read_file(path, parse, advice)
+
+
 def _by_class(each: int, generator: torch.Generator) -> list[np.ndarray]:
     """Raw latents of each class, shape (each, 10), float32, from the causal model."""
     found: list[list[torch.Tensor]] = [[] for _ in CLASSES]
@@ -98,9 +123,5 @@ def _same(path: Path, values: np.ndarray) -> None:
     if not path.exists():
         write_whole(path, lambda file: np.save(file, values))
         return
-    try:
-        there = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: damaged or truncated ({error}); delete it") from error
-    if not np.array_equal(there, values):
+    if not np.array_equal(read_array(path, "delete it"), values):
         raise ValueError(f"{path}: holds other latents than those to be rendered; name another folder")

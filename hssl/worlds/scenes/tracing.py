@@ -5,12 +5,14 @@ Light, colour and the camera are left to `scenes`.
 """
 
 from functools import cache
-from importlib.resources import files
+from typing import IO
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from hssl.files import packaged, read_file
 
 EXTENT = 1.05  # half the edge of the cube that the grid fills
 REACH = 1.0  # radius of the sphere that holds every shape
@@ -114,11 +116,17 @@ def baked(device: torch.device) -> Shapes:
     """The seven shapes of the package, baked by tools/bake_shapes.py: steps of FARTHEST/127 in int8.
 
     Raises:
-        FileNotFoundError: the package is installed without its data.
+        FileNotFoundError, ValueError: the file that they are in is missing or damaged; names it.
 
     >>> baked(torch.device("cpu")).count
     7
     """
-    with (files("hssl.worlds.scenes") / "shapes.npz").open("rb") as file:
-        steps = np.load(file)["distances"]
+    steps = read_file(packaged("worlds/scenes/shapes.npz"), _steps)
     return Shapes(torch.from_numpy(steps).to(device).float() * (FARTHEST / 127))
+
+
+def _steps(file: IO[bytes]) -> np.ndarray:
+    steps = np.load(file)["distances"]
+    if steps.dtype != np.int8 or steps.shape != (7, 64, 64, 64):
+        raise ValueError(f"wanted int8 of shape (7, 64, 64, 64), got {steps.dtype} of shape {steps.shape}")
+    return steps
