@@ -16,6 +16,7 @@ FLAGS = {
 PATIENCE = 120_000  # milliseconds until a page that stands still is an error, however busy the machine is
 NO_BROWSER = "no browser was found; install Chromium or name one in CHROMIUM"
 NO_FIREFOX = f"no Firefox was found; install one (Debian: {PACKAGES['firefox']}) or name one in FIREFOX"
+MISSING = {"chromium": NO_BROWSER, "firefox": NO_FIREFOX}
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus):
@@ -32,13 +33,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module")  # its event loop must not outlive the file: notebooks run their own
 def browser(request, tmp_path_factory):
-    """Chromium, or the browser that a file asks for; what needs it is skipped where it is missing. CI has Chromium."""
+    """Chromium, or the browser that a file asks for; what needs it is skipped where it is missing. CI has both."""
     name = getattr(request, "param", "chromium")
     path = find(name)
-    if name == "firefox" and (path is None or sys.platform == "win32"):
-        pytest.skip(NO_FIREFOX)
+    if name == "firefox" and sys.platform == "win32":
+        pytest.skip("the program that stands for Firefox needs a shell")
     if path is None:
-        pytest.fail(NO_BROWSER) if os.environ.get("CI") else pytest.skip(NO_BROWSER)
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING[name])
     expect.set_options(timeout=PATIENCE)
     how = settings(name, path, tmp_path_factory.mktemp("browser"))
     with sync_playwright() as playwright:

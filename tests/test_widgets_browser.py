@@ -641,7 +641,9 @@ LATENCY = """async ([trait, values]) => {
 }"""
 
 
-def test_an_interaction_takes_less_than_a_frame(show, patches, book, icon):
+def test_an_interaction_takes_less_than_a_frame(browser, show, patches, book, icon):
+    if browser.browser_type.name != "chromium":
+        pytest.skip("the measure is how long Chromium takes for square roots; Firefox counts whole milliseconds")
     torch.manual_seed(0)
     widths = (6, 96, 96, 96)
     layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.GELU())]
