@@ -2,10 +2,12 @@
 
 import os
 import sys
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 import torch
-from browser import PACKAGES, find, settings
+from browser import BROWSERS, PACKAGES, find, settings
 from playwright.sync_api import expect, sync_playwright
 
 FLAGS = {
@@ -31,22 +33,39 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session")
+def paths():
+    """Where the browsers are."""
+    return {name: find(name) for name in BROWSERS}
+
+
 @pytest.fixture(scope="module")  # its event loop must not outlive the file: notebooks run their own
-def browser(request, tmp_path_factory):
-    """Chromium, or the browser that a file asks for; what needs it is skipped where it is missing. CI has both."""
+def launch(paths, tmp_path_factory):
+    """Gives a browser by its name: the same one each time that a file asks."""
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+
+        @cache
+        def launch(name):
+            how = settings(name, paths[name], tmp_path_factory.mktemp("browser"))
+            launched = getattr(playwright, name).launch(timeout=PATIENCE, args=FLAGS[name].split(), **how)
+            launched.new_page, launched.new_context = map(_patient, (launched.new_page, launched.new_context))
+            stack.callback(launched.close)
+            return launched
+
+        with ExitStack() as stack:
+            yield launch
+
+
+@pytest.fixture(scope="module")
+def browser(request, paths):
+    """Chromium, or the browser that a test asks for; what needs it is skipped where it is missing. CI has both."""
     name = getattr(request, "param", "chromium")
-    path = find(name)
     if name == "firefox" and sys.platform == "win32":
         pytest.skip("the program that stands for Firefox needs a shell")
-    if path is None:
+    if paths[name] is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING[name])
-    expect.set_options(timeout=PATIENCE)
-    how = settings(name, path, tmp_path_factory.mktemp("browser"))
-    with sync_playwright() as playwright:
-        launched = getattr(playwright, name).launch(timeout=PATIENCE, args=FLAGS[name].split(), **how)
-        launched.new_page, launched.new_context = map(_patient, (launched.new_page, launched.new_context))
-        yield launched
-        launched.close()
+    return request.getfixturevalue("launch")(name)
 
 
 def _patient(make):
@@ -56,13 +75,6 @@ def _patient(make):
         return made
 
     return call
-
-
-@pytest.fixture
-def emulates(browser):
-    """Skips where Playwright cannot pretend to a touch screen, to paper, to other colours, or to scripts being off."""
-    if browser.browser_type.name != "chromium":
-        pytest.skip("Playwright does not emulate touch, media and switched-off scripts in Firefox")
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import json
 import math
 import re
+from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
-from browser import BROWSERS
 from playwright.sync_api import expect
 from test_widgets import all_of_them, critic
 from test_widgets_browser import show  # noqa: F401, a fixture
@@ -192,18 +192,22 @@ STATES = [
 
 @pytest.fixture(scope="module")
 def together():
-    """All widgets and their pages, for tests that leave them as they are."""
-    return [(widget, widget.static_html()) for widget in all_of_them()]
+    """All widgets, for tests that leave them as they are."""
+    widgets = all_of_them()
+    before = [widget.static_html() for widget in widgets]
+    yield widgets
+    assert [widget.static_html() for widget in widgets] == before
 
 
 @pytest.mark.parametrize(("which", "trait", "value"), STATES, ids=map(str, range(len(STATES))))
 def test_a_state_that_cannot_be_is_refused_and_changes_nothing(together, which, trait, value):
-    widget, before = together[which]
+    widget = together[which]
+    before = deepcopy({name: getattr(widget, name) for name in widget._state})
     with pytest.raises(TraitError):
         widget.set_state({trait: value})  # what a message from the page does
     with pytest.raises(TraitError):
         setattr(widget, trait, value)
-    assert widget.static_html() == before
+    assert {name: getattr(widget, name) for name in widget._state} == before
 
 
 @pytest.mark.parametrize(
@@ -224,7 +228,6 @@ def test_numbers_of_other_kinds_are_kept_as_the_page_takes_them(which, trait, va
     assert json.dumps(getattr(widget, trait), sort_keys=True) == json.dumps(kept, sort_keys=True)
 
 
-everywhere = pytest.mark.parametrize("browser", BROWSERS, indirect=True, scope="module")
 TEXTS_OF = "all => all.map((one) => one.textContent)"
 #: Chooses every option of a list in turn; what the widget then has, and where its image says that it is.
 CHOOSE = """([list, trait]) => [...document.querySelector(list).options].map((_, k) => {
@@ -236,7 +239,6 @@ CHOOSE = """([list, trait]) => [...document.querySelector(list).options].map((_,
   })"""
 
 
-@everywhere
 def test_odd_names_of_images_are_shown_and_not_run(show, sideways):  # noqa: F811
     page = show(patches(SHOWN, across=3), width=320)
     assert page.eval_on_selector_all("select:first-of-type option", TEXTS_OF)[: len(SHOWN)] == SHOWN
@@ -246,7 +248,6 @@ def test_odd_names_of_images_are_shown_and_not_run(show, sideways):  # noqa: F81
     assert page.title() == "Widgets"
 
 
-@everywhere
 def test_odd_names_of_window_sizes_are_shown_and_not_run(show, sideways):  # noqa: F811
     page = show(patches(["a"], SHOWN), width=320)
     assert page.eval_on_selector_all("figcaption span", TEXTS_OF)[1:] == SHOWN
@@ -254,7 +255,6 @@ def test_odd_names_of_window_sizes_are_shown_and_not_run(show, sideways):  # noq
     assert page.evaluate(sideways) <= 0 and page.title() == "Widgets"
 
 
-@everywhere
 def test_odd_names_of_strips_and_measures_are_shown_and_not_run(show, sideways):  # noqa: F811
     page = show(flipbook(SHOWN, SHOWN, label=EVIL, choose=EVIL, slide=EVIL, at=[EVIL, "b"]), width=320)
     where = [f"{EVIL}; {EVIL} {isolated(name)}, {EVIL} b" for name in SHOWN]
@@ -263,7 +263,6 @@ def test_odd_names_of_strips_and_measures_are_shown_and_not_run(show, sideways):
     assert page.evaluate(sideways) <= 0 and page.title() == "Widgets"
 
 
-@everywhere
 def test_odd_names_of_hypotheses_are_shown_and_not_run(show, sideways):  # noqa: F811
     page = show(arms(SHOWN), icon(alt=EVIL), width=320)
     page.get_by_role("radio", name="four arms").check()
@@ -271,7 +270,6 @@ def test_odd_names_of_hypotheses_are_shown_and_not_run(show, sideways):  # noqa:
     assert page.evaluate(sideways) <= 0 and page.title() == "Widgets"
 
 
-@everywhere
 def test_what_stands_beside_a_name_from_right_to_left_keeps_its_order(show):  # noqa: F811
     page = show(patches(["\u05e9\u05dc\u05d5\u05dd"]))
     status = page.get_by_role("status")
@@ -287,14 +285,12 @@ def test_what_stands_beside_a_name_from_right_to_left_keeps_its_order(show):  # 
     assert name < size < spot
 
 
-@everywhere
 def test_the_page_and_python_isolate_the_same_texts(show):  # noqa: F811
     page, texts = show(icon()), [*SHOWN, "\u05be", "\u08c7", "\ufdfc", "\ufefc", "\U00010840", "\U0001e900", "\ufeff"]
     call = f"(texts) => {{ {module('page.js')}; return texts.map(isolated); }}"
     assert page.evaluate(call, texts) == [isolated(text) for text in texts]
 
 
-@everywhere
 def test_keys_that_are_no_arrows_move_nothing(show):  # noqa: F811
     for widget, trait in ((patches(["a"]), "selection"), (arms(["a"]), "points")):
         page = show(widget)
