@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from hssl.checks import ArgumentError, Count, Inside, checked
+from hssl.checks import ArgumentError, Inside, Pixels, checked, explained
 from hssl.pairs import Pairs, View
 
 Images = Float[Tensor, "n 3 size size"]
@@ -96,6 +96,7 @@ def quarter_turn(images: Images, generator: torch.Generator, *, least: int = 0) 
     return seen
 
 
+@explained
 def camera(images: Images, generator: torch.Generator) -> Images:
     """Exposure of ± 30 %, out of focus half the time (Gaussian of 0.3 to 1.2 pixels), noise of the sensor (sd 0.03).
 
@@ -118,7 +119,7 @@ def viewpoint(
     roll: float = 180.0,
     tilt: float = 25.0,
     field: Inside = 0.5,
-    size: Count | None = None,
+    size: Pixels | None = None,
 ) -> Views:
     """Seen by a pinhole camera from another side: rolled about its axis, and moved round the middle of the image.
 
@@ -152,7 +153,7 @@ def viewpoint(
 
 @checked
 def zoom(
-    images: Images, generator: torch.Generator, *, factor: tuple[float, float] = (1.0, 2.0), size: Count | None = None
+    images: Images, generator: torch.Generator, *, factor: tuple[float, float] = (1.0, 2.0), size: Pixels | None = None
 ) -> Views:
     """Seen from nearer: the middle of the image, enlarged by a factor between these two, uniform in its logarithm.
 
@@ -170,6 +171,7 @@ def zoom(
     return _looked_at(images, torch.stack([side, side, torch.ones_like(side)], 1).diag_embed(), size)
 
 
+@explained
 def channel_mix(images: Images, generator: torch.Generator) -> Images:
     """Each new channel is a random average of the three old ones, drawn anew for every image: no hue survives.
 
@@ -209,6 +211,7 @@ VIEWS: dict[str, View] = {
 }
 
 
+@explained
 def compose(names: str) -> View:
     """The named views, one after the other.
 

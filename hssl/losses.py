@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from hssl.checks import ArgumentError, Count, Positive, checked, in_floats
+from hssl.checks import ArgumentError, Count, Positive, checked, explained, in_floats, unbounded
 from hssl.patches import draw_neighbours, facing
 
 Similarity = Literal["cosine", "dot", "euclidean"]
@@ -180,6 +180,8 @@ def density_ratio(
     return (softplus(-joint).mean() + softplus(product).mean()) / 2
 
 
+@explained
+@unbounded
 def level_sum(losses: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
     """Σ w_k · CL_k: the one number that all levels minimise together.
 
@@ -201,6 +203,7 @@ def level_sum(losses: Sequence[Tensor], weights: Sequence[float] | None = None) 
     return sum(parts, start=losses[0].new_zeros(()))
 
 
+@explained
 def check_weights(weights: Sequence[float], levels: int) -> list[float]:
     """The weights as a list; raises ValueError unless there is a finite one ≥ 0 per level, and one above 0.
 
@@ -243,6 +246,9 @@ def neighbour_info_nce(
     """
     if not 0 <= level < len(valid):
         raise ArgumentError(f"level: wanted 0 to {len(valid) - 1}, got {level}")
+    if valid[level].shape != embeddings.shape[:3]:
+        wanted, came = tuple(valid[level].shape), tuple(embeddings.shape[:3])
+        raise ArgumentError(f"embeddings: wanted those of {wanted} windows, as valid[{level}], got {came}")
     first, second = facing(embeddings, *draw_neighbours(valid[level], generator, each))
     return info_nce(first, second, temperature=temperature, symmetric=True)
 

@@ -120,8 +120,9 @@ def sigreg(
     >>> sigreg(z, generator=g) < sigreg(z[:, :1].expand(-1, 3), generator=g)
     tensor(True)
     """
-    like = {"dtype": embeddings.dtype, "device": embeddings.device}
-    a = torch.randn(embeddings.shape[1], directions, generator=generator, **like)
+    place = embeddings.device if generator is None else generator.device
+    a = torch.randn(embeddings.shape[1], directions, generator=generator, dtype=embeddings.dtype, device=place)
+    a = a.to(embeddings.device)
     return epps_pulley(embeddings @ (a / a.norm(dim=0))).mean()
 
 

@@ -15,18 +15,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 import torch
+from beartype.vale import Is
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 import hssl
 from hssl import losses
-from hssl.checks import ArgumentError, Count, NonNegative, Whole, checked, one_of
+from hssl.checks import WORDS, ArgumentError, Count, NonNegative, Whole, checked, explained, one_of
 from hssl.encoders import Hierarchy, embed
 from hssl.files import read_text, write_whole
 from hssl.reading import read_folder
@@ -40,12 +41,17 @@ SMALLEST, DIM = 8, 32  # side length of the lowest windows in pixels, numbers th
 ACROSS, SHOWN = 6, 24  # windows of other images, and images, that the page shows at most
 EXPORTS = (".npz", ".parquet")
 PAGE_LIMIT = 100_000_000  # bytes; beyond them a browser gives up
-Vectors = Mapping[str, Mapping[str, Tensor]]  # by name of the image, then by window size, shape (rows, cols, dim)
+Few = Annotated[int, Is[lambda value: 1 <= value <= 8]]
+WORDS[Few] = "a whole number from 1 to 8"
+Images = Mapping[str, Float[Tensor, "3 _ _"]]  # by name, in [0, 1]
+Vectors = Mapping[
+    str, Mapping[str, Float[Tensor, "_ _ _"]]
+]  # by name of the image, then by window size, shape (rows, cols, dim)
 
 
 @checked
 def read(
-    folder: str | Path, *, size: Count = SIZE, levels: Count = LEVELS, progress: Callable[[Any], Any] = iter
+    folder: str | Path, *, size: Count = SIZE, levels: Few = LEVELS, progress: Callable[[Any], Any] = iter
 ) -> dict[str, Float[Tensor, "3 h w"]]:
     """All images of a folder by name, shape (3, h, w), if there are two or more and all are large enough.
 
@@ -66,12 +72,17 @@ def read(
 
 
 def _check_sizes(images: Mapping[str, Tensor], levels: int, reduced: str = "") -> None:
-    """Raise a ValueError that names an image that is too small to learn from.
+    """Raise a ValueError that names an image from which nothing can be learned, most likely one that is too small.
 
     >>> _check_sizes({"a.png": torch.zeros(3, 40, 80)}, 3)
     Traceback (most recent call last):
     ValueError: a.png: wanted 64 pixels or more on the shorter side, got 80 × 40
     """
+    if not images:
+        raise ArgumentError("images: wanted at least one, got none")
+    for name, image in images.items():
+        if not ((image >= 0) & (image <= 1)).all():
+            raise ArgumentError(f"{name}: wanted values in [0, 1]")
     least = 2 * _sides(levels)[-1]
     small = {name: f"{x.shape[2]} × {x.shape[1]}" for name, x in images.items() if min(x.shape[1:]) < least}
     for name, got in small.items():
@@ -90,7 +101,7 @@ def _sides(levels: int) -> list[int]:
 
 @checked
 def hierarchy(
-    levels: Count = LEVELS, *, size: tuple[int, int] | None = None, generator: torch.Generator | None = None
+    levels: Few = LEVELS, *, size: tuple[int, int] | None = None, generator: torch.Generator | None = None
 ) -> Hierarchy:
     """Untrained levels of windows of 8, 16, 32, … pixels, in colour, each described by 32 numbers.
 
@@ -123,9 +134,9 @@ def _squares(images: Sequence[Tensor], n: int, side: int, generator: torch.Gener
 
 @checked
 def learn(
-    images: Mapping[str, Tensor],
+    images: Images,
     *,
-    levels: Count = LEVELS,
+    levels: Few = LEVELS,
     steps: Count = STEPS,
     schedule: str = "joint",
     seed: Whole = 0,
@@ -178,7 +189,7 @@ def _loss(grids: Sequence[tuple[int, int]], level: int, generator: torch.Generat
 
 @checked
 def windows(
-    model: Hierarchy, images: Mapping[str, Tensor], *, progress: Callable[[Any], Any] = iter
+    model: Hierarchy, images: Images, *, progress: Callable[[Any], Any] = iter
 ) -> dict[str, dict[str, Float[Tensor, "rows cols dim"]]]:
     """Embeddings of all windows of images: by name, then by window size such as "8 px", shape (rows, cols, 32).
 
@@ -197,6 +208,8 @@ def windows(
     found = {}
     for name in progress(list(images)):
         image = _cropped(images[name], sides[-1])
+        if not image.numel():
+            raise ArgumentError(f"images[{name!r}]: wanted at least {sides[-1]} pixels on either side")
         whole = hierarchy(len(sides), size=(image.shape[1], image.shape[2]))
         whole.load_state_dict(weights, strict=False)  # which windows tile which depends on the size
         levels = embed(whole, image[None])
@@ -232,8 +245,11 @@ def same_image(vectors: Vectors, size: str, *, apart: NonNegative = 64.0) -> flo
     """
     if len(vectors) < 2:
         raise ArgumentError(f"vectors: wanted those of two images or more, got {len(vectors)}")
+    _check_vectors(vectors)
     for of in vectors.values():
         one_of("size", size, list(of))
+    if len(dims := {of[size].shape[2] for of in vectors.values()}) > 1:
+        raise ArgumentError(f"vectors: wanted one length of all at {size}, got {sorted(dims)}")
     units = [normalize(of[size].flatten(0, 1), dim=1) for of in vectors.values()]
     found = []
     for k, (unit, of) in enumerate(zip(units, vectors.values(), strict=True)):
@@ -247,7 +263,7 @@ def same_image(vectors: Vectors, size: str, *, apart: NonNegative = 64.0) -> flo
 
 
 @checked
-def control(images: Mapping[str, Tensor], vectors: Vectors, *, across: Whole = ACROSS, **settings) -> PatchSimilarity:
+def control(images: Images, vectors: Vectors, *, across: Whole = ACROSS, **settings) -> PatchSimilarity:
     """A control of images: which windows of one belong together, and which windows of the others are most similar.
 
     Args:
@@ -258,6 +274,9 @@ def control(images: Mapping[str, Tensor], vectors: Vectors, *, across: Whole = A
     >>> [hit[0] for hit in control(images, windows(hierarchy(), images), across=1).elsewhere()]
     ['b']
     """
+    _check_vectors(vectors)
+    if missing := [name for name in vectors if name not in images]:
+        raise ArgumentError(f"images: wanted all that vectors are of, got none named {missing[0]!r}")
     largest = max(int(size.split()[0]) for of in vectors.values() for size in of)
     shown = {name: _cropped(images[name], largest).permute(1, 2, 0).numpy() for name in vectors}
     arrays = {name: {size: z.numpy() for size, z in of.items()} for name, of in vectors.items()}
@@ -268,7 +287,7 @@ def control(images: Mapping[str, Tensor], vectors: Vectors, *, across: Whole = A
 
 
 @checked
-def page(images: Mapping[str, Tensor], vectors: Vectors, *, title: str = "Your own images", note: str = "") -> str:
+def page(images: Images, vectors: Vectors, *, title: str = "Your own images", note: str = "") -> str:
     """The control as a page of its own, HTML: nothing is loaded from elsewhere, and nothing is sent.
 
     Args:
@@ -285,6 +304,20 @@ def page(images: Mapping[str, Tensor], vectors: Vectors, *, title: str = "Your o
     values |= {"IMAGES": "\n".join(rows), "CONTROL": shown.static_html(), "VERSION": hssl.__version__}
     template = read_text("own.html")
     return re.sub("@([A-Z]+)@", lambda match: values[match[1]], template)
+
+
+def _check_vectors(vectors: Vectors) -> None:
+    """Raise an ArgumentError unless there are some, all of windows whose sizes have names such as "8 px".
+
+    >>> _check_vectors({})
+    Traceback (most recent call last):
+    hssl.checks.ArgumentError: vectors: wanted those of one image or more, got none
+    """
+    if not vectors or not all(vectors.values()):
+        raise ArgumentError("vectors: wanted those of one image or more, got none")
+    for name, of in vectors.items():
+        if odd := [size for size in of if not re.fullmatch(r"[1-9]\d* px", size)]:
+            raise ArgumentError(f'vectors[{name!r}]: wanted window sizes such as "8 px", got {odd[0]!r}')
 
 
 def _table(vectors: Vectors) -> pd.DataFrame:
@@ -323,6 +356,7 @@ def export(vectors: Vectors, path: str | Path) -> None:
     """
     path = Path(path)
     _check_output(path, EXPORTS)
+    _check_vectors(vectors)
     frame = _table(vectors)
 
     def write(file: BinaryIO) -> None:
@@ -354,6 +388,7 @@ def _check_output(path: Path, endings: Sequence[str]) -> None:
         raise ValueError(f"{path}: this needs pyarrow (pip install pyarrow); or export to .npz")
 
 
+@explained
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 when the page is written, 2 after an error, which is one line, 130 when interrupted.
 

@@ -14,7 +14,17 @@ import torch
 from jaxtyping import Bool, Float, Integer, Real
 from torch import Tensor, nn
 
-from hssl.checks import ArgumentError, Count, Fraction, Inside, NonNegative, Positive, checked, finite
+from hssl.checks import (
+    ArgumentError,
+    Count,
+    Fraction,
+    Inside,
+    NonNegative,
+    Positive,
+    checked,
+    explained,
+    finite,
+)
 
 
 class Masks(NamedTuple):
@@ -25,8 +35,8 @@ class Masks(NamedTuple):
     (2, 4)
     """
 
-    positive: Tensor  #: shape (n, n), bool
-    negative: Tensor  #: shape (n, n), bool
+    positive: Bool[Tensor, "n n"]
+    negative: Bool[Tensor, "n n"]
 
 
 @checked
@@ -283,6 +293,7 @@ class EMATeacher(nn.Module):
         self.momentum = momentum
         self._student = (student,)  # in a tuple, so that it is not registered as a part
 
+    @explained
     @torch.no_grad()
     def forward(self, observations: Tensor) -> Tensor:
         """Embeddings of the copy, one step nearer to the student."""

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from hssl.checks import ArgumentError, Count, checked
+from hssl.checks import ArgumentError, Count, checked, explained
 
 
+@explained
 @dataclass(frozen=True)
 class Pairs:
     """Two members of each of n pairs; rows belong together. Pairs are a finite world: `sample` draws from them.
@@ -69,6 +70,7 @@ class Pairs:
         """
         return Pairs(self.first, self.second[derangement(len(self), generator).to(self.second.device)], self.truth)
 
+    @explained
     def viewed(self, views: "View | None", generator: torch.Generator) -> "Pairs":
         """The pairs with each member seen through `views` by itself; as they are where that is None.
 

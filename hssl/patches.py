@@ -5,15 +5,19 @@ left to `pairing`.
 """
 
 import math
+from typing import Annotated
 
 import torch
+from beartype.vale import Is
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from hssl.checks import ArgumentError, Count, Positive, checked
+from hssl.checks import WORDS, ArgumentError, Count, Finite, Pixels, Positive, checked, explained
 
 #: Of any dtype but those in which images lie in files, whose numbers go up to 255 or 65535.
 Images = Float[Tensor, "n c height width"] | Int[Tensor, "n c height width"] | Bool[Tensor, "n c height width"]
+Bins = Annotated[int, Is[lambda value: 1 <= value <= 256]]
+WORDS[Bins] = "a whole number from 1 to 256"
 
 
 @checked
@@ -116,7 +120,7 @@ def orientations(patches: Float[Tensor, "n 1 size size"], spread: Positive = 3.0
 
 
 @checked
-def colour_histogram(windows: Float[Tensor, "n 3 height width"], bins: Count = 4) -> Float[Tensor, "n colours"]:
+def colour_histogram(windows: Float[Tensor, "n 3 height width"], bins: Bins = 4) -> Float[Tensor, "n colours"]:
     """Square root of the fraction of pixels in each of bins³ boxes of colour, shape (n, bins³): a vector of length 1.
 
     So the cosine of two of them is the overlap of the two histograms (the Bhattacharyya coefficient).
@@ -191,8 +195,9 @@ def draw_neighbours(
     both = valid.flatten(1)[:, first] & valid.flatten(1)[:, second]  # (n, pairs)
     if lonely := (~both.any(1)).sum().item():
         raise ArgumentError(f"valid: {lonely} of {len(valid)} images have no two valid windows side by side")
-    weights = both.float()
-    chosen = torch.cat([torch.multinomial(weights, 1, generator=generator)[:, 0] for _ in range(each)])
+    weights = both.float().to(generator.device)
+    drawn = torch.cat([torch.multinomial(weights, 1, generator=generator)[:, 0] for _ in range(each)])
+    chosen = drawn.to(valid.device)
     return first[chosen], second[chosen]
 
 
@@ -282,8 +287,9 @@ def constituents(
     [[0, 1, 4, 5], [2, 3, 6, 7]]
     """
     (size, stride), (large_size, large_stride) = small, large
-    _, cols = grid_shape(height, width, size, stride)
-    large_rows, large_cols = grid_shape(height, width, large_size, large_stride)
+    (_, cols), (large_rows, large_cols) = (
+        _grid_of(name, height, width, window) for name, window in (("small", small), ("large", large))
+    )
     if large_size % size:
         raise ArgumentError(f"large: wanted a size that is a multiple of {size}, the small size; got {large_size}")
     side = large_size // size
@@ -296,7 +302,15 @@ def constituents(
     return (row[:, None, :, None] * cols + col[None, :, None, :]).reshape(large_rows * large_cols, side**2)
 
 
-def pixel_grid(size: int, edge: float = 1.0, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+def _grid_of(name: str, height: int, width: int, window: tuple[int, int]) -> tuple[int, int]:
+    try:
+        return grid_shape(height, width, *window)
+    except ArgumentError as error:
+        raise ArgumentError(f"{name}: {error}") from error
+
+
+@explained
+def pixel_grid(size: Pixels, edge: Finite = 1.0, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Where the centres of an image's pixels lie: x to the right and y downwards, shape (size, size) each.
 
     Args:

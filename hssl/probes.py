@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Integer, Real
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from hssl.checks import ArgumentError, Count, checked, finite
+from hssl.checks import ArgumentError, Count, Whole, checked, explained, finite
 from hssl.encoders import embed
 from hssl.pairs import Pairs
 from hssl.patches import draw_neighbours, facing
@@ -108,7 +108,7 @@ def few_labels(
     classes: Classes,
     labels: Count,
     *,
-    seed: int,
+    seed: Whole,
     draws: Count = 20,
     probe: Any = None,
     standardise: bool = True,
@@ -149,6 +149,7 @@ def few_labels(
     return np.array(scores)
 
 
+@explained
 def read_off(encoder: nn.Module, pairs: Pairs, *, method: Method = "kernel_ridge") -> dict[str, float]:
     """The score of every factor of the first members: accuracy of a class, R² of what is measured in numbers.
 
@@ -172,6 +173,7 @@ def read_off(encoder: nn.Module, pairs: Pairs, *, method: Method = "kernel_ridge
     return decode(h, pairs.truth, method=method)
 
 
+@explained
 def decode(representation: Matrix, truth: Mapping[str, Tensor], *, method: Method = "kernel_ridge") -> dict[str, float]:
     """`read_off` of what is embedded already: the score of every factor by its name.
 
@@ -344,6 +346,8 @@ def neighbour_auc(
     """
     if len(embeddings) < 2:
         raise ArgumentError("embeddings: wanted at least two images, got one")
+    if embeddings.shape[3] % 4:
+        raise ArgumentError(f"embeddings: wanted shape (n, rows, cols, 4 · dim), got {tuple(embeddings.shape)}")
     unit = normalize(embeddings.unflatten(3, (4, -1)), dim=4).flatten(3)
     true, false = [], []
     for _ in range(rounds):
@@ -361,6 +365,7 @@ def neighbour_auc(
     return auc_between(torch.cat(true), torch.cat(false))
 
 
+@explained
 def scores_and_labels(name: str, scores: Scores, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays of shape (n,), float64 and bool; raises a ValueError unless scores are finite and labels 0 or 1.
 

@@ -9,20 +9,23 @@ The training itself is left to `training`, the scores to `probes`.
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from jaxtyping import Float, Real
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from hssl import augment, probes
-from hssl.checks import ArgumentError
+from hssl.checks import MOST, ArgumentError, Positive, checked, explained, one_of
 from hssl.encoders import ConvNet, drawn_from, evaluating
 from hssl.files import read_file, write_whole
 from hssl.losses import masked_info_nce, similarity_matrix
@@ -33,18 +36,17 @@ from hssl.worlds.scenes import FACTORS, GROUPS, LATENTS, VARIABLES
 from hssl.worlds.scenes.causal3dident import Causal3DIdent
 from hssl.worlds.scenes.release import PUBLISHED, write_rendered
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 MEAN, SD = (0.4327, 0.2689, 0.2839), (0.1201, 0.1457, 0.1082)  # of the released images, by channel
 BACKBONES = ("resnet18", "resnet50", "resnet101", "resnet152", "convnet")
 WIDTH = 100  # of the layer before the projection
+LEAST = 20  # test scenes that can be scored
 
 
 def _option(default: Any, words: str, choices: tuple | None = None) -> Any:
     return field(default=default, metadata={"help": words, "choices": choices})
 
 
+@checked
 @dataclass(frozen=True)
 class Setting:
     """What is trained, and how; the defaults are those of the released code.
@@ -71,10 +73,14 @@ class Setting:
     output: str = _option("", "folder of what is found; named after the setting by default")
     device: str = _option("", "where to train; a GPU where there is one", ("cpu", "cuda"))
 
+    def __post_init__(self):
+        _check(self)
+
 
 class Scenes(Dataset):
     """Pairs of a split as bytes, shape (3, size, size): item (epoch, i) is the same in every process and worker."""
 
+    @checked
     def __init__(self, data: Causal3DIdent, setting: Setting):
         self.data, self.setting = data, setting
         self.image_views = "" if data.redraw else setting.views
@@ -93,6 +99,7 @@ class Scenes(Dataset):
         seen = [(member[0] * 255).round().byte() for member in (pair.first, pair.second)]
         return seen[0], seen[1]
 
+    @explained
     def pixels(self, item: int) -> Tensor:
         image, size = self.data.image(item), (self.setting.size, self.setting.size)
         image = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
@@ -105,6 +112,7 @@ class Network(nn.Module):
     mean: Tensor
     sd: Tensor
 
+    @checked
     def __init__(self, setting: Setting, generator: torch.Generator, mixed: bool):
         super().__init__()
         from torchvision import models  # only here: it takes a second
@@ -120,17 +128,22 @@ class Network(nn.Module):
             self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)
 
-    def before(self, images: Tensor) -> Tensor:
+    @explained
+    def before(self, images: Real[Tensor, "n 3 size size"]) -> Float[Tensor, "n width"]:
         """The layer before the projection, shape (n, 100), float32."""
         x = ((images.float() / 255 - self.mean) / self.sd).to(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed):
             return self.body(x).float()
 
-    def forward(self, images: Tensor) -> Tensor:
+    @explained
+    def forward(self, images: Real[Tensor, "n 3 size size"]) -> Float[Tensor, "n dim"]:
         return self.projection(self.before(images))
 
 
-def nt_xent(first: Tensor, second: Tensor, *, temperature: float) -> Tensor:
+@explained
+def nt_xent(
+    first: Float[Tensor, "n dim"], second: Float[Tensor, "n dim"], *, temperature: Positive
+) -> Float[Tensor, ""]:
     """The published loss: the positive among the 2n − 1 other members of the batch, by cosine.
 
     >>> round(nt_xent(torch.ones(3, 2), torch.ones(3, 2), temperature=1.0).item(), 4)  # guessing: log 5
@@ -142,13 +155,10 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float) -> Tensor:
     return masked_info_nce(similarity_matrix(z, z), positive, ~(own | positive), temperature=temperature)
 
 
+@explained
 def train(setting: Setting, device: torch.device, file: Path) -> Network:
     """The network of a setting, trained; it goes on from the file, if there is one."""
-    single = {*LATENTS, *GROUPS}
-    redraw = setting.views if {*setting.views.split("+")} <= single else ""
-    if not redraw:
-        augment.compose(setting.views)  # names what is unknown
-    data = Causal3DIdent(setting.folder, redraw=redraw, sigma=setting.sigma)
+    data = Causal3DIdent(setting.folder, redraw=_redraw(setting.views), sigma=setting.sigma)
     generator = torch.Generator().manual_seed(setting.seed)
     mixed = setting.precision == "bf16" or (
         not setting.precision and device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -169,10 +179,9 @@ def train(setting: Setting, device: torch.device, file: Path) -> Network:
     return network
 
 
-def score(network: Network, setting: Setting) -> "pd.DataFrame":
+@explained
+def score(network: Network, setting: Setting) -> pd.DataFrame:
     """Accuracy of the class and R² of the rest, as plain numbers, on the test split: rows are layers, and published."""
-    import pandas as pd
-
     data = Causal3DIdent(setting.folder, "test")
     chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: setting.probed]
     device, scenes = network.mean.device, Scenes(data, setting)
@@ -192,19 +201,21 @@ def score(network: Network, setting: Setting) -> "pd.DataFrame":
     return pd.DataFrame(rows).T[list(VARIABLES)]
 
 
-def run(setting: Setting) -> "pd.DataFrame | None":
+def run(setting: Setting) -> pd.DataFrame | None:
     """Make the folder if that is asked for, train, score, and keep what was found; the first process gives the scores.
 
     Raises:
         ValueError, FileNotFoundError: a setting out of range, or a folder that is not as released; names it.
     """
-    _check(setting)
     with joined(setting.device or None) as device:
         if setting.rendered:
             how = {"size": setting.size, "part": (rank(), count())}
             shown = partial(progress, label=None if rank() else "rendering")
             write_rendered(setting.folder, setting.rendered, progress=shown, **how)
             wait()
+        if (there := len(Causal3DIdent(setting.folder, "test"))) < LEAST:  # said before anything is trained
+            more = f"wanted {LEAST} test scenes or more (--rendered 30 makes them), got {there}"
+            raise ArgumentError(f"folder: {more} in {setting.folder}")
         name = f"causal3dident-{setting.views}-{setting.backbone}-{setting.seed}"
         output = Path(setting.output or name)
         output.mkdir(parents=True, exist_ok=True)
@@ -238,16 +249,40 @@ def _write(file: Path, content: dict) -> None:
     write_whole(file, lambda beside: beside.write((json.dumps(content, indent=1) + "\n").encode()))
 
 
+def _redraw(views: str) -> str:
+    """The views, if all of them are latents; "" where they are views of images. Raises where one is neither."""
+    if {*views.split("+")} <= {*LATENTS, *GROUPS}:
+        return views
+    try:
+        augment.compose(views)
+    except ArgumentError as error:
+        raise ArgumentError(f"views: {error}") from error
+    return ""
+
+
 def _check(setting: Setting) -> None:
-    for name in ("batch", "steps", "dimensions"):
-        if getattr(setting, name) < (2 if name == "batch" else 1):
-            raise ArgumentError(f"{name}: wanted {2 if name == 'batch' else 1} or more, got {getattr(setting, name)}")
+    _redraw(setting.views)
+    for one in fields(setting):
+        if one.metadata.get("choices"):
+            one_of(one.name, getattr(setting, one.name), (*one.metadata["choices"], *([] if one.default else [""])))
+    _check_numbers(setting)
+
+
+def _check_numbers(setting: Setting) -> None:
+    for name, least in (("batch", 2), ("steps", 1), ("dimensions", 1)):
+        if not least <= getattr(setting, name) <= MOST:
+            raise ArgumentError(f"{name}: wanted {least} or more, got {getattr(setting, name)}")
+    for name in ("learning_rate", "temperature", "sigma"):
+        if not 0 < getattr(setting, name) < math.inf:
+            raise ArgumentError(f"{name}: wanted a number above 0, got {getattr(setting, name)}")
+    if not 0 <= setting.seed < 2**62:
+        raise ArgumentError(f"seed: wanted a whole number ≥ 0, got {setting.seed}")
     if not 8 <= setting.size <= 1024:
         raise ArgumentError(f"size: wanted 8 to 1024 pixels, got {setting.size}")
-    if setting.workers < 0 or setting.rendered < 0 or setting.rendered == 1:
+    if not 0 <= setting.workers <= 1024 or not 0 <= setting.rendered <= MOST or setting.rendered == 1:
         raise ArgumentError(f"workers, rendered: wanted 0 or more, got {setting.workers}, {setting.rendered}")
-    if setting.probed < 20:
-        raise ArgumentError(f"probed: wanted 20 scenes or more, got {setting.probed}")
+    if setting.probed < LEAST:
+        raise ArgumentError(f"probed: wanted {LEAST} scenes or more, got {setting.probed}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -260,9 +295,8 @@ def main(arguments: list[str] | None = None) -> int:
         option = f"--{one.name.replace('_', '-')}"
         parser.add_argument(option, type=type(one.default), default=one.default, help=words, **_among(one))
     given = vars(parser.parse_args(arguments))
-    setting = Setting(**{name: value for name, value in given.items() if name != "data"})
     try:
-        found = run(setting)
+        found = run(Setting(**{name: value for name, value in given.items() if name != "data"}))
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         print(f"hssl.scale: {error}", file=sys.stderr)
         return 2
@@ -270,7 +304,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("Stopped; the same command goes on from where it was.", file=sys.stderr)
         return 130
     if found is not None:
-        print(found.round(2).rename_axis(setting.views).to_string())
+        print(found.round(2).rename_axis(given["views"]).to_string())
     return 0
 
 

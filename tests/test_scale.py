@@ -163,6 +163,12 @@ def test_what_cannot_be_done_is_named(command, tmp_path, capsys, options, messag
     assert message in shown and shown.startswith("hssl.scale: ") and shown.count("\n") == 1
 
 
+def test_too_few_test_scenes_are_named_before_anything_is_trained(command, tmp_path, capsys):
+    assert command("--rendered", "20", "--batch", "8", folder=tmp_path / "few") == 2
+    assert "folder: wanted 20 test scenes or more (--rendered 30 makes them), got 14" in capsys.readouterr().err
+    assert not list(tmp_path.glob("causal3dident-*"))
+
+
 def test_another_setting_in_the_same_output(command, tmp_path, capsys):
     assert command("--output", "mine") == 0
     assert command("--output", "mine", "--temperature", "0.5") == 2

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from hssl.encoders import MLP
+from hssl.checks import ArgumentError
+from hssl.encoders import MLP, Levels
 from hssl.losses import info_nce
 from hssl.pairing import threshold
 from hssl.pairs import Pairs
-from hssl.training import Batch, Minibatches, fit
+from hssl.training import Batch, Minibatches, fit, fit_levels
 from hssl.worlds.latents import ContentStyle
 
 LOSS = partial(info_nce, similarity="euclidean")
@@ -239,3 +240,36 @@ def test_fit_learns_where_the_caller_measures():
     with torch.no_grad():
         history = train(30)[1]
     assert history.loss[-1] < history.loss[0]
+
+
+def test_another_device_that_is_not_here_is_refused_before_anything_is_trained(monkeypatch):
+    monkeypatch.setenv("HSSL_DEVICE", "nowhere")
+    encoder = nn.Linear(2, 2)
+    before = encoder.weight.clone()
+    with pytest.raises(ArgumentError, match=r"HSSL_DEVICE: wanted a device of this machine.*'nowhere'"):
+        fit(encoder, Pairs(torch.randn(8, 2), torch.randn(8, 2)), loss=info_nce, steps=1, batch=4, generator=seeded())
+    assert torch.equal(encoder.weight, before)
+
+
+def test_a_rule_is_given_what_the_encoder_learns_from():
+    x, seen = torch.randn(6, 2, generator=seeded()), []
+
+    def rule(h, observations, number):
+        seen.append((h.requires_grad, torch.equal(observations, x), number))
+        return ("mask",)
+
+    fit(nn.Linear(2, 2), lambda: Batch((x,), (3,)), loss=lambda h, mask: h.square().sum(), pairing=rule, steps=1)
+    assert seen == [(False, True, 3)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("schedule", ["joint", "incremental"])
+def test_on_a_gpu_levels_learn_the_same_and_come_back(schedule, monkeypatch):
+    x, losses = torch.randn(64, 4, generator=seeded()), []
+    for device in ("cpu", "cuda"):
+        monkeypatch.setenv("HSSL_DEVICE", device)
+        stack = Levels([MLP(4, 3, generator=seeded()), MLP(3, 2, generator=seeded(1))])
+        history = fit_levels(stack, Pairs(x, x), losses=[info_nce] * 2, steps=5, schedule=schedule, generator=seeded())
+        assert next(stack.parameters()).device.type == "cpu"
+        losses.append(torch.tensor(history.loss))
+    assert torch.allclose(*losses, rtol=1e-3)

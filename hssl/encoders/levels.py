@@ -53,7 +53,12 @@ class Levels(nn.Module):
         for k, level in enumerate(self.levels[:upto]):
             if found[-1].is_floating_point():
                 check_dtype("observations" if not k else f"levels[{k}]", found[-1], level)
-            found.append(level(found[-1]))
+            try:
+                found.append(level(found[-1]))
+            except (RuntimeError, ValueError) as error:
+                where = f"levels[{k}]" if k else "observations"
+                error.add_note(f"{where}: got {found[-1].dtype} of shape {tuple(found[-1].shape)}")
+                raise
         return found[1:]
 
 
@@ -73,7 +78,8 @@ class WindowEncoder(nn.Module):
         super().__init__()
         self.size, self.stride, self.network = size, stride, network
 
-    def forward(self, images: Tensor) -> Tensor:
+    @checked
+    def forward(self, images: patches.Images) -> Tensor:
         """Embeddings, shape (n, rows, cols, dim), of images, shape (n, c, height, width)."""
         windows = patches.grid(images, self.size, self.stride)
         return self.network(windows.flatten(0, 2)).unflatten(0, windows.shape[:3])

@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from hssl.checks import ArgumentError, Count, checked, finite
+from hssl.checks import MOST, ArgumentError, Count, checked, explained, finite
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -187,6 +187,7 @@ def embed(encoder: nn.Module, observations: Shaped[Tensor, "n ..."], batch: Coun
 
 
 @contextmanager
+@checked
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, whatever mode the parts are in; after it each has its own mode again.
 
@@ -219,6 +220,7 @@ def drawn_from(generator: torch.Generator, build: Callable[[], M]) -> M:
         return build().to(generator.device)
 
 
+@explained
 def seeded(generator: torch.Generator | None) -> torch.Generator:
     """The generator that is given, or a new one seeded 0.
 
@@ -228,6 +230,7 @@ def seeded(generator: torch.Generator | None) -> torch.Generator:
     return torch.Generator().manual_seed(0) if generator is None else generator
 
 
+@explained
 def check_widths(**widths: Iterable[int]) -> None:
     """Raise an ArgumentError unless all of these are whole numbers ≥ 1; a declaration looks at only one of several.
 
@@ -236,10 +239,11 @@ def check_widths(**widths: Iterable[int]) -> None:
     hssl.checks.ArgumentError: hidden: wanted whole numbers ≥ 1, got (8, 0)
     """
     for name, of in widths.items():
-        if not all(isinstance(width, int) and width >= 1 for width in of):
+        if not all(isinstance(width, int) and 1 <= width <= MOST for width in of):
             raise ArgumentError(f"{name}: wanted whole numbers ≥ 1, got {of}")
 
 
+@explained
 def check_dtype(name: str, value: Tensor, network: nn.Module) -> None:
     """Raise an ArgumentError unless a network's weights are of the type of its input; under autocast torch converts.
 

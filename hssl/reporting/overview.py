@@ -16,6 +16,7 @@ from typing import IO
 import pandas as pd
 from IPython.display import HTML
 
+from hssl.checks import explained
 from hssl.files import read_file, read_text
 from hssl.reporting.records import AGAIN, BUDGETS, chapters, load
 from hssl.reporting.tables import plain
@@ -27,6 +28,7 @@ HEADS = ("number", "published", "limit", "measured", "seeds", "verdict")
 OTHERS = "Other pages"
 
 
+@explained
 def contents(toc: Path) -> dict[str, list[str]]:
     """The pages of each part, by the captions of a Jupyter Book's table of contents; those before any are under "".
 
@@ -49,6 +51,7 @@ def contents(toc: Path) -> dict[str, list[str]]:
     return parts
 
 
+@explained
 def sections(notebook: Path) -> dict[str, str]:
     """The headings of a notebook, the title first, and the address of each on its page; empty without a notebook.
 
@@ -67,6 +70,7 @@ def _prose(file: IO[bytes]) -> str:
     return "\n\n".join("".join(cell["source"]) for cell in cells)
 
 
+@explained
 def anchor(heading: str) -> str:
     """What a page calls the section under a heading.
 
@@ -77,6 +81,7 @@ def anchor(heading: str) -> str:
     return re.sub(r"^[-0-9]+|-+$", "", re.sub(r"[^a-z0-9]+", "-", plain_letters))
 
 
+@explained
 def score(chapter: str) -> pd.DataFrame:
     """Every recorded number of a chapter, one a row, with its verdict; of the full budget where there is one.
 
@@ -99,6 +104,7 @@ def score(chapter: str) -> pd.DataFrame:
     )
 
 
+@explained
 def overview(parts: Mapping[str, Sequence[str]], folder: Path = Path()) -> HTML:
     """All recorded numbers: a fold per chapter with its verdict counts, rows that can be searched, a CSV file.
 
@@ -127,6 +133,7 @@ def overview(parts: Mapping[str, Sequence[str]], folder: Path = Path()) -> HTML:
     return HTML(re.sub("@([A-Z]+)@", lambda match: values[match[1]], template))
 
 
+@explained
 def counts(verdicts: Sequence[str]) -> dict[str, int]:
     """How many numbers have each verdict, in the order of `TO_LIMIT` and `TO_PUBLISHED`; none are left out.
 

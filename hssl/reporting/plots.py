@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_rgb
+from matplotlib.colors import is_color_like, to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+from hssl.checks import Finite, NonNegative, Positive, explained
 from hssl.files import read_text
 from hssl.reporting.records import budget
 from hssl.reporting.tables import NOTHING, OWN, plain
@@ -39,6 +40,7 @@ def use_style() -> None:
     set_matplotlib_formats("retina", metadata={"Software": None})
 
 
+@explained
 def layers(drawn: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What of a tidy frame is drawn strongly, and what faintly behind it.
 
@@ -51,6 +53,8 @@ def layers(drawn: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     >>> [layer["value"].tolist() for layer in layers(drawn[:2])]
     [[0.2], []]
     """
+    if "budget" not in drawn:
+        raise ValueError(f"drawn: wanted a column budget, got {', '.join(map(str, drawn.columns))}")
     there = set(drawn["budget"])
     recorded = next((name for name in ("full", "quick") if name in there), None)
     if OWN not in there:
@@ -59,6 +63,7 @@ def layers(drawn: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return drawn[drawn["budget"] == OWN], drawn[drawn["budget"] == behind]
 
 
+@explained
 def points(
     ax: Axes, drawn: pd.DataFrame, x: str, *, color: str, label: str, value: str = "value", fill: bool = False
 ) -> Axes:
@@ -75,6 +80,8 @@ def points(
     """
     if drawn.empty:
         return _nothing(ax)
+    _check_columns(drawn, x=x, value=value)
+    _check_colour(color)
     strong, faint = layers(drawn)
     if value != "value":
         ax.plot(strong[x].to_numpy(), strong[value].to_numpy(float), "--", color=color, linewidth=1)
@@ -89,6 +96,7 @@ def points(
     return ax
 
 
+@explained
 def heat(
     ax: Axes,
     drawn: pd.DataFrame,
@@ -111,6 +119,8 @@ def heat(
     >>> [text.get_text() for text in heat(plt.figure().gca(), drawn, "pair", "measure").texts]
     ['0.20', '0.00']
     """
+    if not drawn.empty:
+        _check_columns(drawn, rows=rows, columns=columns, value=value)
     layered = [] if drawn.empty else [layer.dropna(subset=[value]) for layer in reversed(layers(drawn))]
     numbers = {tuple(cell): number for layer in layered for *cell, number in layer[[rows, columns, value]].to_numpy()}
     if not numbers:
@@ -123,6 +133,7 @@ def heat(
     return cells(ax, shown, frames, rows=[str(row).replace("_", " ") for row in down], columns=words)
 
 
+@explained
 def band(ax: Axes, x, runs, *, color: str, label: str) -> Axes:
     """Mean over runs as a line with a dot at each x, spread (one standard deviation) as a band.
 
@@ -132,36 +143,44 @@ def band(ax: Axes, x, runs, *, color: str, label: str) -> Axes:
     >>> band(plt.figure().gca(), [1, 2], [[0.0, 1.0], [2.0, 2.0]], color="k", label="runs").lines[0].get_ydata()
     array([0.5, 2. ])
     """
-    x, runs = np.asarray(x, float), np.asarray(runs, float)
+    x, runs = _floats("x", x), _floats("runs", runs)
+    _check_colour(color)
+    if x.ndim != 1:
+        raise ValueError(f"x: wanted shape (k,), got {x.shape}")
     if runs.ndim != 2 or len(runs) != len(x):
         raise ValueError(f"runs: wanted shape ({len(x)}, seeds), got {runs.shape}")
     mean, spread = runs.mean(1), runs.std(1, ddof=min(1, runs.shape[1] - 1))
     return _band(ax, x, mean, spread, color=color, label=label)
 
 
-def limit(ax: Axes, y: float, label: str, *, color: str = LIMIT) -> Axes:
+@explained
+def limit(ax: Axes, y: Finite, label: str, *, color: str = LIMIT) -> Axes:
     """A dashed line at a limit, a prediction or chance, with its name in the legend.
 
     >>> limit(plt.figure().gca(), 0.5, "chance").get_legend_handles_labels()[1]
     ['chance']
     """
+    _check_colour(color)
     ax.axhline(y, color=color, linestyle="--", linewidth=1.2, label=label, zorder=1)
     return ax
 
 
+@explained
 def arrows(
     ax: Axes,
     nodes: dict[str, tuple[float, float]],
     edges: list[tuple[str, str, str]],
     *,
-    fontsize: float = 13,
-    shrink: float = 17,
+    fontsize: Positive = 13,
+    shrink: NonNegative = 17,
 ) -> Axes:
     """A causal graph: named nodes at their places, and edges (from, to, line style), `shrink` points short of them.
 
     >>> len(arrows(plt.figure().gca(), {"c": (0, 1), "x": (0, 0)}, [("c", "x", "-")]).texts)  # two nodes and an arrow
     3
     """
+    if missing := [end for *ends, _ in edges for end in ends if end not in nodes]:
+        raise ValueError(f"edges: wanted ends among {', '.join(map(str, nodes))}, got {missing[0]!r}")
     circle = {"boxstyle": "circle", "fc": "white", "ec": "0.3"}
     for name, place in nodes.items():
         ax.text(*place, name, ha="center", va="center", fontsize=fontsize, bbox=circle)
@@ -172,6 +191,7 @@ def arrows(
     return ax
 
 
+@explained
 def reliability(ax: Axes, curves: Mapping[str, Any]) -> Axes:
     """Observed against stated probabilities, a line with dots for each name, beside the diagonal of a calibrated model.
 
@@ -182,14 +202,21 @@ def reliability(ax: Axes, curves: Mapping[str, Any]) -> Axes:
     2
     """
     ax.plot([0, 1], [0, 1], "--", color=LIMIT, linewidth=1)
-    for color, (name, (stated, observed, *_)) in zip(("0.6", CONTENT, STYLE, PUBLISHED), curves.items(), strict=False):
+    for color, (name, curve) in zip(("0.6", CONTENT, STYLE, PUBLISHED), curves.items(), strict=False):
+        if len(curve) < 2:
+            raise ValueError(f"curves[{name!r}]: wanted stated and observed probabilities, got {len(curve)} of the two")
+        stated, observed, *_ = curve
+        at, seen = _floats(f"curves[{name!r}]", stated), _floats(f"curves[{name!r}]", observed)
+        if at.shape != seen.shape or at.ndim != 1:
+            raise ValueError(f"curves[{name!r}]: wanted two of one length, got shapes {at.shape} and {seen.shape}")
         ax.plot(stated, observed, "o-", color=color, markersize=3, label=name)
     ax.set(xlabel="stated probability", ylabel="observed fraction", aspect="equal", xlim=(0, 1), ylim=(0, 1))
     ax.legend()
     return ax
 
 
-def strokes(ax: Axes, segments, *, color="0.15", width: float = 1.8) -> Axes:
+@explained
+def strokes(ax: Axes, segments, *, color="0.15", width: Positive = 1.8) -> Axes:
     """Straight strokes, of one colour or one each, without axes.
 
     Args:
@@ -198,7 +225,10 @@ def strokes(ax: Axes, segments, *, color="0.15", width: float = 1.8) -> Axes:
     >>> len(strokes(plt.figure().gca(), [[0, 0, 1, 1]]).collections)
     1
     """
-    ends = np.asarray(segments, float).reshape(-1, 2, 2)
+    ends = _floats("segments", segments)
+    if ends.size % 4:
+        raise ValueError(f"segments: wanted shape (m, 4), got {ends.shape}")
+    ends = ends.reshape(-1, 2, 2)
     ax.add_collection(LineCollection(list(ends), colors=color, linewidths=width, capstyle="round"))
     ax.autoscale_view()
     if not ax.yaxis_inverted():
@@ -208,6 +238,7 @@ def strokes(ax: Axes, segments, *, color="0.15", width: float = 1.8) -> Axes:
     return ax
 
 
+@explained
 def cells(ax: Axes, values, framed=None, *, rows: list[str] | None = None, columns: list[str] | None = None) -> Axes:
     """A table of numbers from 0 to 1 as coloured cells, dark to bright, with the numbers in them.
 
@@ -220,8 +251,10 @@ def cells(ax: Axes, values, framed=None, *, rows: list[str] | None = None, colum
     >>> len(cells(plt.figure().gca(), [[0.1, 0.9]], [[True, False]]).patches)
     1
     """
-    values = np.asarray(values, float)
-    framed = np.zeros(values.shape) if framed is None else np.asarray(framed)
+    values = _floats("values", values)
+    framed = np.zeros(values.shape) if framed is None else _floats("framed", framed)
+    if values.ndim != 2 or framed.shape != values.shape:
+        raise ValueError(f"values, framed: wanted one shape (rows, columns), got {values.shape}, {framed.shape}")
     image = ax.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
     ax.set_facecolor("0.85")
     ax.grid(False)
@@ -234,6 +267,24 @@ def cells(ax: Axes, values, framed=None, *, rows: list[str] | None = None, colum
         if framed[i, j]:
             ax.add_patch(Rectangle((j - 0.45, i - 0.42), 0.9, 0.84, fill=False, edgecolor=ink, linewidth=1.5))
     return ax
+
+
+def _floats(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: wanted numbers, in rows of one length, got {values!r:.80}") from error
+
+
+def _check_columns(drawn: pd.DataFrame, **columns: str) -> None:
+    for name, column in columns.items():
+        if column not in drawn:
+            raise ValueError(f"{name}: wanted one of {', '.join(map(str, drawn.columns))}; got {column!r}")
+
+
+def _check_colour(color: Any) -> None:
+    if not is_color_like(color):
+        raise ValueError(f"color: wanted a colour of Matplotlib, got {color!r}")
 
 
 def _band(ax: Axes, x, mean, spread, *, color: str, label: str, alpha: float = 1.0) -> Axes:

@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 
-from hssl.checks import Count, Finite, NonNegative, Positive, Whole, check_fields, checked, one_of
+from hssl.checks import Count, Finite, NonNegative, Positive, Whole, check_fields, checked, explained, one_of
 from hssl.files import ANEW, read_file, write_whole
 
 BUDGETS = ("quick", "full")
@@ -101,7 +101,10 @@ def record(
     ValueError: chapter: wanted letters, digits, "_", "+", "-" and single dots between them, got '../demo'
     """
     _named(chapter=chapter, id=id)
-    numbers = np.atleast_1d(np.asarray(values, float))
+    try:
+        numbers = np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError):
+        numbers = np.array([])
     if numbers.ndim > 1 or not numbers.size or not np.isfinite(numbers).all():
         raise ValueError(f"values: wanted finite numbers, one per seed, for {id!r}, got {values}")
     mean, spread = fmean(numbers.tolist()), stdev(numbers.tolist()) if numbers.size > 1 else None
@@ -120,6 +123,7 @@ def record(
         _verify(chapter, fresh)
 
 
+@explained
 def load(chapter: str, budget: str) -> dict[str, dict]:
     """The recorded numbers of a chapter under a budget, by id; empty if there are none.
 
@@ -142,6 +146,7 @@ def chapters() -> list[str]:
     return sorted({path.stem for name in BUDGETS for path in (folder() / name).glob("*.json")})
 
 
+@explained
 def measured(chapter: str) -> dict[str, dict]:
     """What a person has measured in this process, by id; empty in the other modes, where pages show records alone.
 
@@ -196,6 +201,7 @@ def claim(condition: Any, sentence: str) -> None:
         _warn(f"this run does not show what the text says: {sentence}")
 
 
+@explained
 def finish(chapter: str) -> None:
     """The last line of a chapter: what is recorded under this budget is what this run has measured.
 
@@ -228,6 +234,7 @@ def folder() -> Path:
     return next((path for path in known if path.is_dir()), near[0])
 
 
+@explained
 def read(path: Path, needed: Mapping[str, Any], others: Mapping[str, Any] = MappingProxyType({})) -> dict[str, dict]:
     """A file of entries, by id; empty if there is no such file.
 
@@ -251,6 +258,7 @@ def read(path: Path, needed: Mapping[str, Any], others: Mapping[str, Any] = Mapp
     return _read(path, parse)
 
 
+@explained
 def add(path: Path, entry: dict[str, Any]) -> None:
     """Add an entry to a file of entries, or replace the one with its id; others may add theirs at the same time.
 
@@ -273,6 +281,7 @@ def add(path: Path, entry: dict[str, Any]) -> None:
     write_whole(path, write)
 
 
+@explained
 def read_times(path: Path) -> dict[str, dict[str, dict]]:
     """Measured times: by chapter, then by budget: "seconds", "cores", and of its sweeps "runs" and the "longest".
 

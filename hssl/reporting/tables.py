@@ -7,17 +7,22 @@ import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import pandas as pd
+from beartype.vale import Is
 
+from hssl.checks import WORDS, explained
 from hssl.reporting.records import BUDGETS, EXACT, budget, load, measured, mode, record
 from hssl.reporting.verdicts import bound
 
 OWN, NOTHING = "this run", "no recorded numbers here"
+Digits = Annotated[int, Is[lambda value: 0 <= value <= 15]]
+WORDS[Digits] = "a whole number from 0 to 15"
 Given = float | str | Mapping[Any, Any] | None
 
 
+@explained
 @dataclass(frozen=True)
 class Table:
     """What `record_frame` shows: the recorded numbers in words, and `table[row, measure]`, the mean of this run.
@@ -33,6 +38,7 @@ class Table:
     def __getitem__(self, cell: tuple) -> float:
         return self.means[cell]
 
+    @explained
     def newest(self, *, without: Sequence[tuple[str, str]] = ()) -> "Table":
         """The table for a narrow page: a measure that has numbers of the full budget is shown without the quick ones.
 
@@ -58,6 +64,7 @@ class Table:
         return page.replace("\n", caption, 1) if self.caption else page
 
 
+@explained
 def record_frame(
     chapter: str,
     frame: pd.DataFrame,
@@ -107,6 +114,9 @@ def record_frame(
     """
     rows, say = [rows] if isinstance(rows, str) else list(rows), _speaker(labels)
     sources = measures if isinstance(measures, Mapping) else {measure: measure for measure in measures}
+    for name, of in (("frame", frame), ("measures", sources)):
+        if not len(of):
+            raise ValueError(f"{name}: wanted at least one, got none")
     if missing := [column for column in (*rows, *sources.values()) if column not in frame]:
         raise ValueError(f"frame: no column {', '.join(missing)}; there are {', '.join(map(str, frame.columns))}")
     template = id if "{" in id else f"{id}.{{row}}.{{measure}}"
@@ -123,6 +133,7 @@ def record_frame(
     return Table(words, means, ". ".join(filter(None, (caption, NOTHING if _alone(chapter) else ""))))
 
 
+@explained
 def tidy(chapter: str, prefix: str = "", **settings: Any) -> pd.DataFrame:
     """The recorded numbers of a chapter, one a row, as seaborn and `plots` draw from: both budgets, and a person's own.
 
@@ -149,7 +160,10 @@ def tidy(chapter: str, prefix: str = "", **settings: Any) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(("value", "spread", "limit", "published"), float))
 
 
-def table(chapter: str, ids: dict[str, str], *, limit: str = "limit", title: str = "", digits: int = 2) -> pd.DataFrame:
+@explained
+def table(
+    chapter: str, ids: dict[str, str], *, limit: str = "limit", title: str = "", digits: Digits = 2
+) -> pd.DataFrame:
     """Recorded numbers of both budgets side by side: a row an id, under the label that `ids` gives it.
 
     `limit` heads the column of limits, which may be predictions; a column without any number is left out. A person at
@@ -170,7 +184,8 @@ def table(chapter: str, ids: dict[str, str], *, limit: str = "limit", title: str
     return frame.loc[:, (frame != "–").any()].rename(columns={"limit": limit})
 
 
-def plain(number: float | None, digits: int = 2) -> str:
+@explained
+def plain(number: float | None, digits: Digits = 2) -> str:
     """A number for a table, "–" for none; never a negative zero.
 
     >>> plain(0.995, 1), plain(-0.001), plain(None)
@@ -216,6 +231,8 @@ def _given(value: Any, cell: _Cell, name: str) -> Any:
         value = next((known[key] for key in keys if key in known), None)
     if name == "unit":
         return value or "R²"
+    if isinstance(value, str) and value not in cell.runs:
+        raise ValueError(f"{name}: no column {value!r}; there are {', '.join(map(str, cell.runs.columns))}")
     return float(cell.runs[value].mean()) if isinstance(value, str) else value
 
 

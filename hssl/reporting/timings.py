@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from hssl.checks import Positive
+from hssl.checks import Count, NonNegative, Positive, checked, explained
 from hssl.reporting.records import BUDGETS, add, folder, read, read_times
 
 BENCHMARKS = "benchmarks.json"
@@ -12,7 +12,8 @@ NEEDED = {"id": str, "ours": Positive, "other": Positive, "unit": str, "what": s
 STOPPED = {"stopped": bool}
 
 
-def minutes(seconds: float) -> str:
+@explained
+def minutes(seconds: NonNegative) -> str:
     """Seconds, for a person, to the next ten seconds.
 
     >>> minutes(33), minutes(121)
@@ -22,6 +23,7 @@ def minutes(seconds: float) -> str:
     return f"{tens // 60} min {tens % 60:02d} s" if tens >= 60 else f"{tens} s"
 
 
+@explained
 def run_time(chapter: str) -> str:
     """How long the chapter ran when it was last recorded, for a person; empty if it never was.
 
@@ -33,6 +35,7 @@ def run_time(chapter: str) -> str:
     return ", ".join(f"{minutes(t['seconds'])} with the {name} budget on {cores[name]}" for name, t in taken)
 
 
+@explained
 def run_times(chapter: str) -> dict[str, dict[str, int]]:
     """The same as numbers, by budget: "seconds" and "cores".
 
@@ -43,7 +46,8 @@ def run_times(chapter: str) -> dict[str, dict[str, int]]:
     return {name: times[name] for name in BUDGETS if name in times}
 
 
-def machines(within: float = 600, *, budget: str = "full", cores: int = 2) -> pd.DataFrame:
+@explained
+def machines(within: Positive = 600, *, budget: str = "full", cores: Count = 2) -> pd.DataFrame:
     """How many machines the notebooks need at least, together, to be done within a time; a row a chapter, and "all".
 
     The work of a notebook is its seconds times the cores it had. Its sweeps can be divided among machines, a single run
@@ -74,7 +78,8 @@ def machines(within: float = 600, *, budget: str = "full", cores: int = 2) -> pd
     return pd.DataFrame.from_dict(texts, orient="index", columns=columns)
 
 
-def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str, stopped: bool = False) -> None:
+@checked
+def record_benchmark(id: str, *, ours: Positive, other: Positive, unit: str, what: str, stopped: bool = False) -> None:
     """Keep what a benchmark measured: our side and the other, in the same unit, and in words what was compared.
 
     Only the scripts in benchmarks/ call this, as timings differ between machines. If the other side was `stopped`
@@ -91,6 +96,7 @@ def record_benchmark(id: str, *, ours: float, other: float, unit: str, what: str
     add(folder() / BENCHMARKS, entry)
 
 
+@explained
 def benchmarks(*ids: str) -> pd.DataFrame:
     """What the benchmarks measured when they were last run, a row an id (none given: all), with the ratio.
 

@@ -6,6 +6,8 @@ Pure functions of one record; tables and pages show what they say.
 import math
 from collections.abc import Mapping
 
+from hssl.checks import Finite, explained
+
 #: What guessing gives in a unit, and what is perfect; a record that states its own `chance` is judged by that.
 RANGES = {unit: (0.0, 1.0) for unit in ("R²", "accuracy", "correlation", "Spearman's ρ", "probability", "distance")}
 RANGES["AUC"] = (0.5, 1.0)
@@ -13,6 +15,7 @@ NEAR = 0.03  # within this fraction of the way from chance to the limit, a numbe
 SAME = 0.02  # within this fraction, two numbers are as near to the limit as each other
 
 
+@explained
 def verdict(entry: Mapping) -> str:
     """How a number stands to its limit and, after a semicolon, to the published one; "–" without a limit.
 
@@ -26,6 +29,8 @@ def verdict(entry: Mapping) -> str:
     >>> verdict(entry | {"value": 0.99, "spread": 0.01, "same_data": True})
     'at the limit; met'
     """
+    if lacking := [name for name in ("unit", "seeds", "value", "limit", "published", "spread") if name not in entry]:
+        raise ValueError(f"entry: lacks {', '.join(lacking)}")
     unit, seeds = entry["unit"], entry["seeds"]
     value, limit, published = (bound(entry[key], unit) for key in ("value", "limit", "published"))
     if value is None or limit is None or math.isnan(limit):
@@ -45,6 +50,7 @@ def verdict(entry: Mapping) -> str:
     return "; ".join(words)
 
 
+@explained
 def bound(number: float | None, unit: str) -> float | None:
     """A number as it is judged: an R² below 0 says that nothing was predicted, as 0 does, and no limit lies there.
 
@@ -54,7 +60,8 @@ def bound(number: float | None, unit: str) -> float | None:
     return max(number, 0.0) if number is not None and unit == "R²" else number
 
 
-def span(limit: float, unit: str, chance: float | None = None) -> float:
+@explained
+def span(limit: Finite, unit: str, chance: Finite | None = None) -> float:
     """How far it is from guessing to the limit; where the limit is chance itself, the whole range of the unit.
 
     >>> span(0.037, "nats", chance=0.0), span(0.9, "AUC"), span(0.0, "R²")
@@ -66,7 +73,8 @@ def span(limit: float, unit: str, chance: float | None = None) -> float:
     return reach if reach > NEAR * whole else whole
 
 
-def decide(gap: float, error: float, near: float, close: str, far: str, open: str) -> str:
+@explained
+def decide(gap: Finite, error: Finite, near: Finite, close: str, far: str, open: str) -> str:
     """`close` when gap and error both lie within `near`; `far` when the gap is wider than both; otherwise `open`.
 
     >>> [decide(gap, error, 0.03, "at", "off", "?") for gap, error in ((0.01, 0.02), (0.2, 0.1), (0.2, 0.3), (0, 0.1))]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from hssl.checks import ArgumentError, checked
+from hssl.checks import ArgumentError, Count, Whole, checked, explained
 from hssl.encoders import embed
 from hssl.pairs import Pairs, World
 from hssl.training.processes import count, rank
@@ -30,7 +30,9 @@ Source = World | Callable[[], Any] | DataLoader
 
 
 @checked
-def stream(batches: Source, size: int, generator: torch.Generator | None, device: torch.device) -> Callable[[], Batch]:
+def stream(
+    batches: Source, size: Count, generator: torch.Generator | None, device: torch.device
+) -> Callable[[], Batch]:
     """A function that gives the next batch, on the device.
 
     Args:
@@ -55,7 +57,8 @@ def stream(batches: Source, size: int, generator: torch.Generator | None, device
     return lambda: _as_batch(batches(), device)
 
 
-def start_at(batches: Source, step: int) -> None:
+@explained
+def start_at(batches: Source, step: Whole) -> None:
     """Have a DataLoader give the batch after so many steps first; what draws with a generator needs nothing.
 
     Raises:
@@ -93,6 +96,7 @@ def _endless(loader: DataLoader) -> Iterator[Any]:
             raise ArgumentError("batches: the DataLoader gave no batch")
 
 
+@explained
 @dataclass
 class NumberedBatches(Sampler[list[tuple[int, int]]]):
     """Which items each step of a training is made of, for a DataLoader: the same however often it was stopped.
@@ -113,11 +117,11 @@ class NumberedBatches(Sampler[list[tuple[int, int]]]):
     True
     """
 
-    items: int
+    items: Count
     size: int
-    steps: int
-    seed: int
-    first: int = 0
+    steps: Count
+    seed: Whole
+    first: Whole = 0
 
     def __post_init__(self):
         if not 0 < self.size <= self.items:
@@ -139,6 +143,7 @@ class NumberedBatches(Sampler[list[tuple[int, int]]]):
             yield [(epoch, item) for item in order[1][begin : begin + own].tolist()]
 
 
+@checked
 @dataclass(frozen=True)
 class Minibatches:
     """Batches from a fixed store, with extras: each call gives `size` rows of it, drawn without replacement.
@@ -173,6 +178,7 @@ class Minibatches:
         members = tuple(tensor[rows] if self.augment is None else self.augment(tensor[rows]) for tensor in self.members)
         return Batch(members, tuple(tensor[rows] for tensor in self.extras))
 
+    @explained
     def precomputed(self, frozen: nn.Module) -> "Minibatches":
         """The same batches, of the embeddings that the last of some frozen levels gives: computed once, kept."""
         return replace(self, members=[embed(frozen, tensor)[-1] for tensor in self.members], augment=None)

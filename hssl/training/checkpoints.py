@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hssl.checks import ArgumentError, Whole, check_fields
+from hssl.checks import ArgumentError, Whole, check_fields, checked, explained
 from hssl.files import write_whole
 from hssl.training.processes import rank, wait, wrapped
 
@@ -42,6 +42,7 @@ class Checkpoint:
     (1, [0.5], True)
     """
 
+    @checked
     def __init__(
         self,
         path: str | Path,
@@ -123,14 +124,16 @@ class Checkpoint:
     def _damaged(self, error: Exception) -> ValueError:
         return ValueError(f"{self.path}: damaged, or no checkpoint; delete it to begin anew ({str(error)[:300]})")
 
-    def now_and_then(self, step: int) -> None:
+    @explained
+    def now_and_then(self, step: Whole) -> None:
         """Save, if it is time to."""
         if (start := time.monotonic()) >= self._due:
             self.save(step)
             done = time.monotonic()
             self._due = done + max(SAVED_EVERY, 10 * (done - start))
 
-    def save(self, step: int) -> None:
+    @explained
+    def save(self, step: Whole) -> None:
         """Write the file, in the first process; so many steps are behind it.
 
         Raises:

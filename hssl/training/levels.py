@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from hssl.checks import ArgumentError, Count, checked
+from hssl.checks import ArgumentError, Count, Whole, checked, unbounded
 from hssl.encoders import Levels, evaluating
 from hssl.encoders.networks import check_widths
 from hssl.losses import check_weights
@@ -23,6 +23,7 @@ Loss = Callable[..., Tensor]
 
 
 @checked
+@unbounded
 def fit_levels(
     stack: Levels,
     batches: Source,
@@ -92,8 +93,9 @@ def fit_levels(
     return history
 
 
+@checked
 def level_losses(
-    stack: Levels, batch: Batch, losses: Sequence[Loss], phase: Phase, *, start: int = 0
+    stack: Levels, batch: Batch, losses: Sequence[Loss], phase: Phase, *, start: Whole = 0
 ) -> Iterator[tuple[int, Tensor]]:
     """Each level's loss as soon as it is known, with its number (0 the lowest): what every schedule is made of.
 
@@ -108,8 +110,17 @@ def level_losses(
     >>> [level for level, loss in level_losses(stack, Batch((torch.ones(5, 4),)), [torch.sum] * 2, Phase(0, 1))]
     [0, 1]
     """
-    for k, z in _outputs(stack, torch.cat(batch.members), phase, start):
-        yield k, losses[k](*z.chunk(len(batch.members)), *batch.extras)
+    top = len(stack.levels) - 1
+    if not 0 <= phase.lowest <= phase.highest <= top or start > phase.highest or not 0 <= phase.gradient_scale <= 1:
+        raise ArgumentError(
+            f"phase, start: wanted levels from 0 to {top} in order, and a scale from 0 to 1, got {phase}, {start}"
+        )
+    if len(losses) <= phase.highest:
+        raise ArgumentError(f"losses: wanted one a level, {top + 1}, got {len(losses)}")
+    if not batch.members or len({tuple(member.shape) for member in batch.members}) > 1:
+        raise ArgumentError("batch: wanted members, all of one shape")
+    outputs = _outputs(stack, torch.cat(batch.members), phase, start)
+    return ((k, losses[k](*z.chunk(len(batch.members)), *batch.extras)) for k, z in outputs)
 
 
 def _outputs(stack: Levels, h: Tensor, phase: Phase, start: int) -> Iterator[tuple[int, Tensor]]:
@@ -130,7 +141,12 @@ class _Learning(nn.Module):
         super().__init__()
         span = slice(phase.lowest, phase.highest + 1)
         self.learning = nn.ModuleList([*stack.levels[span], *stack.heads[span]])
-        self._embed = partial(_outputs, stack, phase=phase, start=start)
+        self._embed, self._stack = partial(_outputs, stack, phase=phase, start=start), (stack,)
+
+    def _apply(self, *how, **more):
+        """To another device go all levels, those that do not learn, too."""
+        self._stack[0]._apply(*how, **more)
+        return self
 
     def forward(self, x: Tensor) -> SimpleNamespace:
         """What has `chunk`, as a tensor: the outputs by level and member, none computed before the loss asks for it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from beartype.vale import Is
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm.auto import tqdm
 
-from hssl.checks import WORDS, Count, checked
+from hssl.checks import WORDS, ArgumentError, Count, Whole, checked, explained, unbounded
 from hssl.training.batches import Source, start_at, stream
 from hssl.training.checkpoints import Checkpoint
 from hssl.training.processes import rank
@@ -40,6 +40,7 @@ class History:
 
 
 @checked
+@unbounded
 @torch.enable_grad()  # whatever the caller measures in
 def fit(
     encoder: nn.Module,
@@ -58,6 +59,8 @@ def fit(
     label: str | None = None,
 ) -> History:
     """Train in place: Adam, 2 % of warm-up, then the cosine down to zero. Leaves the encoder in evaluation mode.
+
+    It trains where the encoder is; an encoder on the processor is taken to HSSL_DEVICE, such as cuda, and comes back.
 
     Args:
         encoder: all members of a batch go through it together.
@@ -88,25 +91,27 @@ def fit(
     >>> len(history.loss), history.loss[-1] < history.loss[0]
     (20, True)
     """
-    history, device = history or History(), next(encoder.parameters()).device
+    history, home = history or History(), next(encoder.parameters()).device
+    device = _device(home)
     draw = stream(batches, batch, generator, device)
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=learning_rate, fused=device.type in ("cpu", "cuda"))
-    rates = OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)
     kept, done = None, 0
-    if checkpoint is not None:
-        parts = {"encoder": encoder, "optimizer": optimizer, "rates": rates}
-        settings = {"steps": steps, "batch": batch, "learning_rate": learning_rate}
-        kept = Checkpoint(checkpoint, parts, generator, history, settings)
-        start_at(batches, done := kept.resume())
-    encoder.train()
     try:
+        encoder.to(device).train()
+        optimizer = torch.optim.Adam(encoder.parameters(), lr=learning_rate, fused=device.type in ("cpu", "cuda"))
+        rates = OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)
+        if checkpoint is not None:
+            parts = {"encoder": encoder, "optimizer": optimizer, "rates": rates}
+            settings = {"steps": steps, "batch": batch, "learning_rate": learning_rate}
+            kept = Checkpoint(checkpoint, parts, generator, history, settings)
+            start_at(batches, done := kept.resume())
         for step in progress(range(done + 1, steps + 1), None if rank() else label, total=steps, done=done):
             with named(f"This was in step {step} of {steps} of the training."):
                 members, extras = draw()
                 x = torch.cat(members)
                 optimizer.zero_grad()
                 h = encoder(x)
-                value = loss(h, *pairing(h.detach(), x, *extras)) if pairing else loss(*h.chunk(len(members)), *extras)
+                given = _paired(pairing, home, h.detach(), x, *extras) if pairing else extras
+                value = loss(h, *given) if pairing else loss(*h.chunk(len(members)), *given)
                 if not value.isfinite():
                     raise FloatingPointError(f"the loss became {value.item()} in step {step} of {steps}")
                 history.loss.append(value.item())
@@ -114,18 +119,43 @@ def fit(
             optimizer.step()
             rates.step()
             if watch and (step % every == 0 or step == steps):
-                history.watched.append((len(history.loss), watch(encoder.eval())))
-                encoder.train()
+                history.watched.append((len(history.loss), watch(encoder.eval().to(home))))
+                encoder.to(device).train()
             if kept:
                 kept.now_and_then(step)
         if kept and done < steps:
             kept.save(steps)
     finally:
-        encoder.eval()
+        encoder.eval().to(home)
     return history
 
 
-def progress(items: Iterable, label: str | None, *, total: int | None = None, done: int = 0) -> Iterable:
+def _paired(pairing: Callable[..., tuple], home: torch.device, *given: object) -> list:
+    """What a rule says; it works where the encoder lives, as does what the rule may bring along."""
+    at = cast(Tensor, given[0]).device
+    said = pairing(*(of.to(home) if isinstance(of, Tensor) else of for of in given))
+    return [of.to(at) if isinstance(of, Tensor) else of for of in said]
+
+
+def _device(home: torch.device) -> torch.device:
+    """Where an encoder trains that lives there.
+
+    Raises:
+        ArgumentError: HSSL_DEVICE names no device that is here.
+    """
+    wanted = os.environ.get("HSSL_DEVICE")
+    if not wanted or home.type != "cpu":
+        return home
+    try:
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError) as error:  # torch says the latter where it was built without
+        raise ArgumentError(
+            f"HSSL_DEVICE: wanted a device of this machine, such as cpu or cuda; got {wanted!r}"
+        ) from error
+
+
+@explained
+def progress(items: Iterable, label: str | None, *, total: Whole | None = None, done: Whole = 0) -> Iterable:
     """`items`, with a progress bar under that label for a person; none without a label, or when HSSL_PROGRESS=0.
 
     Args:
@@ -139,6 +169,7 @@ def progress(items: Iterable, label: str | None, *, total: int | None = None, do
 
 
 @contextmanager
+@checked
 def named(where: str):
     """Errors of what is called inside get a note that says where it was.
 

@@ -17,10 +17,11 @@ from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from hssl.checks import ArgumentError
+from hssl.checks import ArgumentError, checked, explained
 
 
 @contextmanager
+@checked
 def joined(device: str | None = None) -> Iterator[torch.device]:
     """Join the processes that `torchrun` has started, and leave them at the end; alone where it has not.
 
@@ -68,6 +69,7 @@ def wait() -> None:
         dist.barrier()
 
 
+@explained
 def gather(rows: Tensor) -> Tensor:
     """The rows of all processes, in the order of these, shape (count · n, …); the gradient goes back to those of each.
 
@@ -93,6 +95,7 @@ class _Gathered(torch.autograd.Function):
         return count() * gradients[0][rank() * ctx.rows :][: ctx.rows]
 
 
+@explained
 def gathered(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The loss, of the embeddings of all processes: every other pair in any of them is a negative.
 
@@ -111,6 +114,7 @@ def gathered(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return whole
 
 
+@explained
 def parallel(encoder: nn.Module) -> nn.Module:
     """The encoder, ready to learn in all processes: gradients are added up, batches are standardised as a whole.
 
@@ -129,6 +133,7 @@ def parallel(encoder: nn.Module) -> nn.Module:
     return DistributedDataParallel(_synchronised(encoder))  # torch's own is for GPUs only
 
 
+@explained
 def wrapped(encoder: nn.Module) -> nn.Module:
     """What `parallel` was given."""
     return encoder.module if isinstance(encoder, DistributedDataParallel) else encoder

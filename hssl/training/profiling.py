@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from hssl.checks import checked, explained
 from hssl.encoders import Levels
 from hssl.losses import level_sum
 from hssl.training.batches import Batch
@@ -34,6 +35,7 @@ class Cost(NamedTuple):
     seconds: float  #: process time, the median of several steps; over all threads
 
 
+@checked
 def cost(step: Callable[[], object], model: nn.Module, inputs: Sequence[Tensor] = (), *, repeats: int = 5) -> Cost:
     """Measure a step: a function that computes losses and calls `backward` on them.
 
@@ -50,8 +52,8 @@ def cost(step: Callable[[], object], model: nn.Module, inputs: Sequence[Tensor] 
     >>> cost(lambda: model(x).sum().backward(), model, [x]).flops  # 2 · 2 · 4 · 3 forward, as many for the weights
     96
     """
-    if repeats < 1:
-        raise ValueError(f"repeats: wanted at least 1, got {repeats}")
+    if not 1 <= repeats <= 10_000:
+        raise ValueError(f"repeats: wanted at least 1 and at most 10,000, got {repeats}")
     model.zero_grad()
     live = _Live([*model.parameters(), *model.buffers(), *inputs])
     with torch.autograd.graph.saved_tensors_hooks(live.pack, lambda saved: saved()):
@@ -64,6 +66,7 @@ def cost(step: Callable[[], object], model: nn.Module, inputs: Sequence[Tensor] 
     return Cost(live.peak, counter.get_total_flops(), statistics.median(seconds))
 
 
+@explained
 def schedule_flops(
     stack: Levels, members: Tensor, loss: Callable[..., Tensor], schedule: str | Schedule = "joint"
 ) -> int:

@@ -5,9 +5,14 @@ A schedule is a function from the number of levels to phases, so that a reader's
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from hssl.checks import ArgumentError
+from beartype.vale import Is
+
+from hssl.checks import WORDS, ArgumentError, Fraction, Whole, checked
+
+Several = Annotated[int, Is[lambda value: 1 <= value <= 1000]]
+WORDS[Several] = "a whole number from 1 to 1,000"
 
 
 class Phase(NamedTuple):
@@ -26,7 +31,8 @@ class Phase(NamedTuple):
 Schedule = Callable[[int], Sequence[Phase]]
 
 
-def joint(levels: int, gradient_scale: float = 1.0) -> list[Phase]:
+@checked
+def joint(levels: Several, gradient_scale: Fraction = 1.0) -> list[Phase]:
     """All levels at once, by the sum of their losses.
 
     >>> joint(3)
@@ -35,7 +41,8 @@ def joint(levels: int, gradient_scale: float = 1.0) -> list[Phase]:
     return [Phase(0, levels - 1, gradient_scale)]
 
 
-def detached(levels: int, local_backward: bool = False) -> list[Phase]:
+@checked
+def detached(levels: Several, local_backward: bool = False) -> list[Phase]:
     """All levels at once, each by its own loss alone. Source: Löwe et al. 2019.
 
     >>> detached(2)
@@ -44,7 +51,8 @@ def detached(levels: int, local_backward: bool = False) -> list[Phase]:
     return [Phase(0, levels - 1, 0.0, local_backward)]
 
 
-def overlapping(levels: int, overlap: int = 1) -> list[Phase]:
+@checked
+def overlapping(levels: Several, overlap: Whole = 1) -> list[Phase]:
     """A phase per level, bottom up; so many levels below the newest go on learning. Source: Xiong et al. 2020.
 
     >>> [(phase.lowest, phase.highest) for phase in overlapping(3)]
@@ -53,7 +61,8 @@ def overlapping(levels: int, overlap: int = 1) -> list[Phase]:
     return [Phase(max(0, k - overlap), k) for k in range(levels)]
 
 
-def incremental(levels: int) -> list[Phase]:
+@checked
+def incremental(levels: Several) -> list[Phase]:
     """A phase per level, bottom up, with everything below frozen.
 
     >>> [(phase.lowest, phase.highest) for phase in incremental(3)]
@@ -62,7 +71,8 @@ def incremental(levels: int) -> list[Phase]:
     return [Phase(k, k, 0.0) for k in range(levels)]
 
 
-def random_frozen(levels: int) -> list[Phase]:
+@checked
+def random_frozen(levels: Several) -> list[Phase]:
     """Only the last level learns, on levels that keep their initial weights: the control for what those learn.
 
     >>> random_frozen(3)
@@ -82,7 +92,8 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-def phases(schedule: str | Schedule, levels: int) -> list[Phase]:
+@checked
+def phases(schedule: str | Schedule, levels: Several) -> list[Phase]:
     """The phases of a schedule, by name or as a function, for so many levels.
 
     Raises:

@@ -61,6 +61,7 @@ def sweep(
     0  double     0      0
     1  double     1      2
     """
+    _check_workers(workers, run=run)
     import pandas as pd  # here, so that the processes need not load it
 
     options = {name: _options(values) for name, values in grid.items()}
@@ -91,10 +92,11 @@ def side_by_side(
     >>> side_by_side(lambda x: x + 1, [{"x": 1}, {"x": 2}], workers=1)
     [2, 3]
     """
+    _check_workers(workers, function=function)
+    if not isinstance(settings, list | tuple) or not all(isinstance(setting, dict) for setting in settings):
+        raise ArgumentError(f"settings: wanted a list of settings by name, got {settings!r:.80}")
     if not settings:
         raise ArgumentError("settings: wanted at least one, got an empty list")
-    if workers is not None and workers < 1:
-        raise ArgumentError(f"workers: wanted at least 1, got {workers}")
     if _inside.get():
         return [result for _, result in _runs(function, settings, label, workers)]
     known = left_out(settings, only_for_sweeps)
@@ -107,6 +109,14 @@ def side_by_side(
     results = [found[number] for number in range(len(settings))]
     note(settings, results)
     return results
+
+
+def _check_workers(workers: Any, **called: Any) -> None:
+    ((name, function),) = called.items()
+    if not callable(function):
+        raise ArgumentError(f"{name}: wanted a function, got {function!r}")
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ArgumentError(f"workers: wanted at least 1, got {workers!r}")
 
 
 def _runs(function: Callable[..., Any], settings: list[dict], label: str | None, workers: int | None) -> list:

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 import matplotlib as mpl
 import numpy as np
+from jaxtyping import Real
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from PIL import Image, ImageDraw
 
+from hssl.checks import ArgumentError, Whole, explained, one_of
 from hssl.reading import read_image
 from hssl.widgets.mounting import as_numbers, decode, encode
 
@@ -19,6 +21,7 @@ SCALES = {"cosine": (-1.0, 1.0, DIVERGING), "probability": (0.0, 1.0, mpl.colorm
 OPACITY = 0.8  # of the map over the grey picture, here and in the style sheet
 
 
+@explained
 def as_picture(name: str, image) -> Image.Image:
     """An RGB picture of 8 bits from whatever `read_image` reads: a path, a PIL image, an array, a tensor.
 
@@ -32,6 +35,7 @@ def as_picture(name: str, image) -> Image.Image:
     return Image.fromarray(np.uint8(np.round(image * 255)))
 
 
+@explained
 def as_grid(name: str, vectors) -> dict:
     """8-bit vectors of the patches that tile an image, shape (rows, columns, dim), and where they lie.
 
@@ -52,16 +56,19 @@ def as_grid(name: str, vectors) -> dict:
     return {"rows": rows, "columns": columns, "cell": cell, "window": cell, "vectors": encode(scaled, "i1")}
 
 
+@explained
 def as_scale(measure: str) -> dict:
     """Lowest and highest value of a measure, and the colours between.
 
     >>> as_scale("cosine")["low"], len(as_scale("cosine")["colours"])
     (-1.0, 17)
     """
+    one_of("measure", measure, SCALES)
     low, high, colours = SCALES[measure]
     return {"low": low, "high": high, "colours": [to_hex(colour) for colour in colours(np.linspace(0, 1, 17))]}
 
 
+@explained
 def check_names(name: str, given: Iterable[str], wanted: Iterable[str]) -> None:
     """Raise a ValueError unless both hold the same names.
 
@@ -73,7 +80,8 @@ def check_names(name: str, given: Iterable[str], wanted: Iterable[str]) -> None:
         raise ValueError(f"{name}: wanted the names {list(wanted)}, got {list(given)}")
 
 
-def locate(grid: dict, other: dict, row: int, column: int) -> tuple[int, int]:
+@explained
+def locate(grid: dict, other: dict, row: Whole, column: Whole) -> tuple[int, int]:
     """Row and column of the patch of a grid that holds the middle of a patch of another grid.
 
     >>> fine, coarse = (as_grid("vectors", np.ones((n, n, 1))) for n in (4, 2))
@@ -84,7 +92,8 @@ def locate(grid: dict, other: dict, row: int, column: int) -> tuple[int, int]:
     return down, (2 * column + 1) * grid["columns"] // (2 * other["columns"])
 
 
-def cosines(grid: dict, row: int, column: int, other: dict | None = None) -> np.ndarray:
+@explained
+def cosines(grid: dict, row: Whole, column: Whole, other: dict | None = None) -> np.ndarray:
     """Cosine of every patch's vector with one patch's, shape (rows, columns); 0 where a vector has no length.
 
     Args:
@@ -96,13 +105,22 @@ def cosines(grid: dict, row: int, column: int, other: dict | None = None) -> np.
     vectors, others = (
         decode(of["vectors"], "i1").reshape(of["rows"], of["columns"], -1) for of in (grid, other or grid)
     )
+    if row >= others.shape[0] or column >= others.shape[1]:
+        raise ArgumentError(
+            f"row, column: wanted a patch of {others.shape[0]} × {others.shape[1]}, got {row}, {column}"
+        )
     one = others[row, column]
     lengths = np.sqrt((vectors**2).sum(2) * (one @ one))
     return np.divide(vectors @ one, lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
 
+@explained
 def draw_map(
-    picture: Image.Image, grid: dict, values: np.ndarray, measure: str, pins: Iterable[tuple[int, int]]
+    picture: Image.Image,
+    grid: dict,
+    values: Real[np.ndarray, "rows columns"],
+    measure: str,
+    pins: Iterable[tuple[int, int]],
 ) -> Image.Image:
     """The values over a grey image, and frames around the pinned patches, white and black.
 
@@ -110,6 +128,9 @@ def draw_map(
     >>> draw_map(Image.new("RGB", (8, 8)), grid, np.zeros((2, 2)), "cosine", [(0, 1), (1, 1)]).size
     (8, 8)
     """
+    one_of("measure", measure, SCALES)
+    if len(pins := list(pins)) != 2:
+        raise ArgumentError(f"pins: wanted two, got {len(pins)}")
     low, high, colours = SCALES[measure]
     lit = Image.fromarray(np.uint8(255 * colours((values - low) / (high - low))[:, :, :3]))
     grey = picture.convert("L").convert("RGB")

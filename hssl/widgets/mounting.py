@@ -10,18 +10,20 @@ import io
 import json
 import re
 from collections.abc import Iterable
-from typing import cast
+from typing import Literal, cast
 from unicodedata import bidirectional, category
 
 import anywidget
 import numpy as np
 import traitlets
 from IPython.display import HTML
+from jaxtyping import Real
 from PIL import Image
 
-from hssl.checks import finite
+from hssl.checks import Whole, explained, finite
 from hssl.files import read_text
 
+Stored = Literal["<f4", "<f2", "i1", "u1"]  # the types in which numbers are sent
 #: Bytes of HTML that a widget may weigh with its data and its still picture.
 SIZE_LIMIT = 300_000
 _HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines and paragraphs
@@ -109,6 +111,7 @@ class Widget(anywidget.AnyWidget):
         raise NotImplementedError
 
 
+@explained
 def module(*names: str) -> str:
     """One text, such as an ES module, from files that stand beside this one.
 
@@ -121,6 +124,7 @@ def module(*names: str) -> str:
     return "\n".join(read_text(f"widgets/{name}") for name in names)
 
 
+@explained
 def data_url(picture: Image.Image) -> str:
     """An image as a data URL: PNG or WebP, whichever is smaller.
 
@@ -164,7 +168,8 @@ def isolated(text: str) -> str:
     return f"\u2068{text}\u2069" if any(bidirectional(letter) in ("R", "AL") for letter in text) else text
 
 
-def encode(array: np.ndarray, dtype: str) -> str:
+@explained
+def encode(array: Real[np.ndarray, "..."], dtype: Stored) -> str:
     """The numbers of an array, row by row, as base64 text.
 
     >>> encode(np.array([[1, 2], [3, -1]]), "i1")
@@ -173,7 +178,8 @@ def encode(array: np.ndarray, dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode()
 
 
-def decode(text: str, dtype: str) -> np.ndarray:
+@explained
+def decode(text: str, dtype: Stored) -> np.ndarray:
     """The numbers that `encode` wrote, shape (n,), as float64.
 
     >>> decode("AQID/w==", "i1")
@@ -182,13 +188,17 @@ def decode(text: str, dtype: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype).astype(np.float64)
 
 
-def as_numbers(name: str, value, ndim: int, wanted: str) -> np.ndarray:
+@explained
+def as_numbers(name: str, value, ndim: Whole, wanted: str) -> np.ndarray:
     """An array or tensor as finite float64, or an error that says what was wanted.
 
     >>> as_numbers("slopes", torch.ones(2), 1, "(n,)")
     array([1., 1.])
     """
-    value = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+    try:
+        value = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: wanted numbers of shape {wanted}, got {type(value).__name__} ({error})") from error
     if value.ndim != ndim or not value.size or not np.issubdtype(value.dtype, np.number):
         raise ValueError(f"{name}: wanted numbers of shape {wanted}, got {value.dtype} of shape {value.shape}")
     finite(**{name: value})

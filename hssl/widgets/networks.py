@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hssl.checks import checked
+from hssl.checks import checked, explained
 from hssl.encoders import MLP, ConvNet
-from hssl.widgets.mounting import as_numbers, decode, encode
+from hssl.widgets.mounting import Stored, as_numbers, decode, encode
 
 ACTIVATIONS = {nn.GELU: "gelu", nn.LeakyReLU: "leaky", nn.ReLU: "leaky", nn.Tanh: "tanh"}
 NOTHING = (nn.Identity, nn.Dropout, nn.Flatten)  # as the network is used, and as the page lays out its numbers
@@ -48,7 +49,8 @@ def pack(network: nn.Module, *, dtype: Literal["<f4", "<f2"] = "<f4", name: str 
     return {"dtype": dtype, "layers": [text(layer) for layer in _layers(network, name)]}
 
 
-def run(packed: dict, inputs: np.ndarray) -> np.ndarray:
+@explained
+def run(packed: dict, inputs: Real[np.ndarray, "n ..."]) -> np.ndarray:
     """What a packed network makes of its inputs, as the page computes it, shape (n, dim), in double precision.
 
     Args:
@@ -100,7 +102,7 @@ def _is_plain(layer: nn.Conv2d) -> bool:
     return square and layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros"
 
 
-def _run(layers: list[dict], dtype: str, x: Tensor) -> Tensor:
+def _run(layers: list[dict], dtype: Stored, x: Tensor) -> Tensor:
     for layer in layers:
         weight, bias = (torch.from_numpy(decode(layer.get(key, ""), dtype)) for key in ("weight", "bias"))
         match layer["kind"]:

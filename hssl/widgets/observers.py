@@ -5,19 +5,27 @@ The widget computes the same in the page. How the network is trained is left to 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Annotated
 
 import numpy as np
 import scipy
 import torch
+from beartype.vale import Is
+from jaxtyping import Float, Real
 from torch import nn
 
+from hssl.checks import WORDS, ArgumentError, Finite, explained
 from hssl.widgets.networks import pack, run
 from hssl.worlds.contours import Contours, Relations
 
 FIELD = 64  # places along each side of the association field
+Numbers = Real[np.ndarray, " n"]
+Two = Annotated[Sequence[float], Is[lambda values: len(values) == 2]]
+WORDS[Two] = "two numbers"
 Matchings = Sequence[Sequence[tuple[int, int]]]  # each a set of pairs that continue each other
 
 
+@explained
 def read_critic(critic: nn.Module) -> dict:
     """A network from 6 numbers to 1, as the page takes it.
 
@@ -37,6 +45,7 @@ def read_critic(critic: nn.Module) -> dict:
     return packed
 
 
+@explained
 def settings_of(contours: Contours) -> dict[str, float]:
     """The numbers of a model of contours, with the sum of all in its ratio that does not depend on the strokes.
 
@@ -49,7 +58,10 @@ def settings_of(contours: Contours) -> dict[str, float]:
     return settings | {"constant": float(ratio + contours.shape / contours.mean - peaks)}
 
 
-def relate(first: np.ndarray, second: np.ndarray, settings: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@explained
+def relate(
+    first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"], settings: Mapping[str, float]
+) -> tuple[Numbers, Numbers, Numbers]:
     """Distance, azimuth φ and turn ψ of the second of two strokes in the frame of the first, shape (n,) each.
 
     Args:
@@ -64,7 +76,10 @@ def relate(first: np.ndarray, second: np.ndarray, settings: dict) -> tuple[np.nd
     return np.clip(np.hypot(x, y), settings["smallest"], settings["largest"]), np.arctan2(y, x) - first[:, 2], turn
 
 
-def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
+@explained
+def learned_logits(
+    data: dict, distance: Numbers, azimuth: Numbers, turn: Numbers, contrasts: Two = (0.0, 0.0)
+) -> Numbers:
     """Log-odds that pairs of strokes belong to one contour, by the network, shape (n,).
 
     >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
@@ -77,7 +92,10 @@ def learned_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) ->
     return np.log(np.maximum(ratio, data["floor"]))
 
 
-def ideal_logits(settings: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> np.ndarray:
+@explained
+def ideal_logits(
+    settings: Mapping[str, float], distance: Numbers, azimuth: Numbers, turn: Numbers, contrasts: Two = (0.0, 0.0)
+) -> Numbers:
     """The same by the log-likelihood ratio of `Contours`, against strokes at uniform positions and orientations.
 
     >>> settings = settings_of(Contours())
@@ -92,7 +110,10 @@ def ideal_logits(settings: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) 
     ).numpy()
 
 
-def both_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> dict[str, np.ndarray]:
+@explained
+def both_logits(
+    data: dict, distance: Numbers, azimuth: Numbers, turn: Numbers, contrasts: Two = (0.0, 0.0)
+) -> dict[str, Numbers]:
     """The "learned" and the "ideal" ones, shape (n,) each.
 
     >>> data = {"critic": read_critic(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))}
@@ -104,7 +125,8 @@ def both_logits(data: dict, distance, azimuth, turn, contrasts=(0.0, 0.0)) -> di
     return {"learned": learned_logits(data, *pairs), "ideal": ideal_logits(data["contours"], *pairs)}
 
 
-def association_field(data: dict, turn: float, contrasts=(0.0, 0.0)) -> np.ndarray:
+@explained
+def association_field(data: dict, turn: Finite, contrasts: Two = (0.0, 0.0)) -> Float[np.ndarray, "rows cols"]:
     """Probability, as learned, that a stroke at each place continues one at the origin, shape (FIELD, FIELD).
 
     It has this turn and these contrasts at every place. Rows go from the lowest y up; beyond the largest distance of
@@ -123,6 +145,7 @@ def association_field(data: dict, turn: float, contrasts=(0.0, 0.0)) -> np.ndarr
     return (inside * scipy.special.expit(learned_logits(data, *between, contrasts))).reshape(FIELD, FIELD)
 
 
+@explained
 def weigh(logits: Mapping[tuple[int, int], float], hypotheses: Mapping[str, Matchings]) -> dict[str, float]:
     """Probability of each hypothesis about several strokes, by the log-odds of their pairs.
 
@@ -132,6 +155,8 @@ def weigh(logits: Mapping[tuple[int, int], float], hypotheses: Mapping[str, Matc
     >>> weigh({(0, 1): np.log(3)}, {"one line": [[(0, 1)]], "two": [[]]})
     {'one line': 0.75, 'two': 0.25}
     """
+    if not hypotheses or not all(hypotheses.values()):
+        raise ArgumentError(f"hypotheses: wanted at least one, of one matching or more, got {hypotheses}")
     sums = [[sum(logits[pair] for pair in matching) for matching in of] for of in hypotheses.values()]
     weights = iter(scipy.special.softmax([total for of in sums for total in of]))
     return {name: float(sum(next(weights) for _ in of)) for name, of in hypotheses.items()}

@@ -100,7 +100,10 @@ class Rule:
     True
     """
 
+    @checked
     def __init__(self, graph: BlockGraph, redrawn: Bool[Tensor, " blocks"], effects: Effects):
+        if len(redrawn) != graph.blocks:
+            raise ArgumentError(f"redrawn: wanted shape ({graph.blocks},), got {tuple(redrawn.shape)}")
         self.graph, self.redrawn, self.effects = graph, redrawn, effects
 
     @checked

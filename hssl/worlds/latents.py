@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-from hssl.checks import WORDS, ArgumentError, Count, Fraction, Whole, checked, one_of
+from hssl.checks import WORDS, ArgumentError, Count, Fraction, Whole, checked, explained, one_of
 from hssl.pairs import Pairs
 
 SLOPE = 0.2  # of the leaky ReLU for negative values
@@ -106,6 +106,7 @@ class ContentStyle:
         self.layers = draw_layers(n_content + n_style, generator)
 
     @classmethod
+    @explained
     def row(cls, name: str, **settings) -> "ContentStyle":
         """The world of one row of table 1; `settings` are further arguments of the class.
 
@@ -137,6 +138,7 @@ class ContentStyle:
         self, content: Float[Tensor, "n content"], style: Float[Tensor, "n style"], generator: torch.Generator
     ) -> Float[Tensor, "n style"]:
         """The style of the counterfactual view: same content, some of the style changed."""
+        self._check_widths(content, style)
         if self.change == "add":
             new = style + self.change_scale * _correlated(len(style), self.change_covariance, generator)
         elif self.change == "resample":
@@ -154,9 +156,7 @@ class ContentStyle:
         Raises:
             ArgumentError: content or style has another shape than the world's, or they differ in length.
         """
-        for name, value, width in (("content", content, self.n_content), ("style", style, self.n_style)):
-            if value.shape[1] != width:
-                raise ArgumentError(f"{name}: wanted shape ({len(value)}, {width}), got {tuple(value.shape)}")
+        self._check_widths(content, style)
         return mix(torch.cat([content, style], dim=1), self.layers)
 
     @checked
@@ -165,7 +165,8 @@ class ContentStyle:
         latents = unmix(observations, self.layers)
         return latents[:, : self.n_content], latents[:, self.n_content :]
 
-    def style_ceiling(self, generator: torch.Generator | None = None, n: int = 100_000) -> float:
+    @explained
+    def style_ceiling(self, generator: torch.Generator | None = None, n: Count = 100_000) -> float:
         """R² of the best predictor of style from content, the mean over style coordinates.
 
         Without a generator, in closed form: (BΣ_cBᵀ)_ii / [(BΣ_cBᵀ)_ii + (Σ_s)_ii]. With one, measured
@@ -179,6 +180,7 @@ class ContentStyle:
         residual = style - self.offset - content @ self.effect.T
         return (1 - residual.var(0) / style.var(0)).mean().item()
 
+    @explained
     def content_ceiling(self) -> float:
         """R² of the best predictor of content from style, the mean over content coordinates; 0 without causal effect.
 
@@ -187,6 +189,7 @@ class ContentStyle:
         explained = (self._gain() @ self.effect @ self.content_covariance).diagonal()
         return (explained / self.content_covariance.diagonal()).mean().item()
 
+    @explained
     def change_ratios(self) -> tuple[Tensor, Tensor]:
         """How much the augmentation changes each direction of style, relative to the style's own variance.
 
@@ -209,6 +212,11 @@ class ContentStyle:
         whitening = axes / variances.clamp_min(1e-9 * variances[-1]).sqrt()
         ratios, rotation = torch.linalg.eigh(whitening.T @ change.double() @ whitening)
         return ratios.float(), (whitening @ rotation).float()
+
+    def _check_widths(self, content: Tensor, style: Tensor) -> None:
+        for name, value, width in (("content", content, self.n_content), ("style", style, self.n_style)):
+            if value.shape[1] != width:
+                raise ArgumentError(f"{name}: wanted shape ({len(value)}, {width}), got {tuple(value.shape)}")
 
     def _gain(self) -> Tensor:
         """Shape (n_content, n_style): the best predictor of c from s is this times s − a."""
@@ -243,7 +251,8 @@ def draw_layers(n: Count, generator: torch.Generator) -> Float[Tensor, "layers n
     return draws[lowest][:LAYERS]  # in the order of drawing, hence a random three of the 25
 
 
-def mix(latents: Tensor, layers: Tensor) -> Tensor:
+@explained
+def mix(latents: Float[Tensor, "batch n"], layers: Float[Tensor, "layers n n"]) -> Float[Tensor, "batch n"]:
     """Observations, shape (batch, n), of latents, shape (batch, n).
 
     >>> layers = draw_layers(3, g)
@@ -257,7 +266,8 @@ def mix(latents: Tensor, layers: Tensor) -> Tensor:
     return x
 
 
-def unmix(observations: Tensor, layers: Tensor) -> Tensor:
+@explained
+def unmix(observations: Float[Tensor, "batch n"], layers: Float[Tensor, "layers n n"]) -> Float[Tensor, "batch n"]:
     """The latents, shape (batch, n), behind observations, shape (batch, n).
 
     >>> unmix(torch.tensor([[2.0, 4.0]]), 2 * torch.eye(2)[None])
@@ -269,7 +279,8 @@ def unmix(observations: Tensor, layers: Tensor) -> Tensor:
     return x
 
 
-def wishart(n: int, generator: torch.Generator) -> Tensor:
+@explained
+def wishart(n: Count, generator: torch.Generator) -> Float[Tensor, "{n} {n}"]:
     """A draw from Wishart(n, I), shape (n, n): as published, and often nearly singular.
 
     >>> (torch.linalg.eigvalsh(wishart(3, g)) > 0).all().item()

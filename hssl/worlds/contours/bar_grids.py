@@ -5,18 +5,21 @@ one cell. Taught in: stacking_in_depth, "The phase diagram".
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from beartype.vale import Is
 from torch import Tensor
 
 from hssl import patches
-from hssl.checks import Count, NonNegative, checked
+from hssl.checks import WORDS, Count, NonNegative, checked
 from hssl.pairs import Pairs
 from hssl.worlds.contours.contours import wrap
 
 GRID, PATCH = 4, 8  # patches along an image, pixels along a patch
 Scope = Literal["patch", "cell", "image"]
+Jitter = Annotated[float, Is[lambda value: 0 <= value <= 100]]
+WORDS[Jitter] = "a finite number ≥ 0, at most 100"
 SIDES: dict[Scope, int] = {"patch": 4, "cell": 2, "image": 1}  # how many of each lie along an image
 BASES = 4  # base orientations, π / 4 apart; with the sign of the curvature they make eight scenes
 CURVATURE = 0.5  # radians, by which orientation changes over a unit of position
@@ -47,7 +50,7 @@ class BarGrids:
     Args:
         tint: standard deviation of the tints, ≥ 0.
         scope: what has one tint throughout: each "patch", each "cell" of 2 × 2 patches, or the whole "image".
-        jitter: standard deviation of a bar's orientation about its scene's, in radians, ≥ 0.
+        jitter: standard deviation of a bar's orientation about its scene's, in radians, 0 to 100.
         noise: standard deviation of every pixel, ≥ 0.
     Raises:
         ArgumentError: a standard deviation that is negative or not finite, or an unknown scope.
@@ -58,9 +61,7 @@ class BarGrids:
     """
 
     @checked
-    def __init__(
-        self, tint: NonNegative, scope: Scope = "cell", *, jitter: NonNegative = 0.25, noise: NonNegative = 0.15
-    ):
+    def __init__(self, tint: NonNegative, scope: Scope = "cell", *, jitter: Jitter = 0.25, noise: NonNegative = 0.15):
         self.scope: Scope = scope
         self.tint, self.jitter, self.noise = tint, jitter, noise
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hssl.checks import Count, Fraction, checked, finite
+from hssl.checks import ArgumentError, Count, Finite, Fraction, checked, explained, finite
 from hssl.pairs import Pairs
 
 ENTRIES, LARGEST_DEVIATE = 8192, 6.0  # cells of a table of deviates, over ± so many standard deviations
@@ -31,13 +31,14 @@ class Relations(NamedTuple):
     True
     """
 
-    distance: Tensor  #: > 0, in units of the model
-    azimuth: Tensor  #: φ: direction of the second from the first's orientation, in radians, in [−π, π)
-    turn: Tensor  #: ψ: orientation of the second from that of the first, in radians, in [0, π)
-    contrast_1: Tensor  #: of the first, standard normal
-    contrast_2: Tensor  #: of the second, standard normal
+    distance: Float[Tensor, "*pairs"]  #: > 0, in units of the model
+    azimuth: Float[Tensor, "*pairs"]  #: φ: direction of the second from the first's orientation, in radians, in [−π, π)
+    turn: Float[Tensor, "*pairs"]  #: ψ: orientation of the second from that of the first, in radians, in [0, π)
+    contrast_1: Float[Tensor, "*pairs"]  #: of the first, standard normal
+    contrast_2: Float[Tensor, "*pairs"]  #: of the second, standard normal
 
 
+@explained
 @dataclass(frozen=True)
 class Contours:
     """The distribution of pairs on one contour, and that in the background. A world: `sample` gives pairs.
@@ -176,6 +177,8 @@ class Contours:
         rate, r = self.shape / self.mean, self.correlation
         below = scipy.special.gammainc(self.shape, (rate * self.smallest, rate * self.largest))
         inside = below[1] - below[0]
+        if not inside > 0:
+            raise ValueError(f"shape, mean: no distance from {self.smallest} to {self.largest} has any probability")
         scale = self.shape * math.log(rate) - math.lgamma(self.shape) - math.log(inside)
         ring = math.log((self.largest**2 - self.smallest**2) / 2)
         found = {
@@ -186,6 +189,7 @@ class Contours:
         }
         return {name: cue.to(pairs.distance.dtype) for name, cue in found.items()}
 
+    @explained
     def log_likelihood_ratio(self, pairs: Relations) -> Tensor:
         """log p(pair | one contour) − log p(pair | background), in nats: the sum of the cues.
 
@@ -314,12 +318,15 @@ def _axial(angle: Tensor, concentration: float) -> Tensor:
     return torch.logaddexp(along, -along) - (math.log(2) + bessel)
 
 
-def wrap(angle: Tensor, low: float, high: float) -> Tensor:
+@explained
+def wrap(angle: Float[Tensor, "..."], low: Finite, high: Finite) -> Float[Tensor, "..."]:
     """Into [low, high), also where rounding would give the upper end.
 
     >>> wrap(torch.tensor([-0.5, 1.0, 2.5]), 0.0, 1.0)
     tensor([0.5000, 0.0000, 0.5000])
     """
+    if not low < high:
+        raise ArgumentError(f"low, high: wanted two numbers in rising order, got {low}, {high}")
     angle = torch.remainder(angle - low, high - low) + low
     return angle.masked_fill_(angle >= high, low)
 

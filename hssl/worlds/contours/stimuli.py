@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import logsigmoid, normalize
 
@@ -28,9 +28,9 @@ class Elements(NamedTuple):
     tensor([-1])
     """
 
-    positions: Tensor  #: shape (m, 2), x and y in units of the model, y downwards
-    orientations: Tensor  #: shape (m,), in radians, from x towards y, in [0, π)
-    groups: Tensor  #: shape (m,), int64: which contour, from 0, or BACKGROUND
+    positions: Float[Tensor, "m 2"]  #: shape (m, 2), x and y in units of the model, y downwards
+    orientations: Float[Tensor, " m"]  #: shape (m,), in radians, from x towards y, in [0, π)
+    groups: Int[Tensor, " m"]  #: shape (m,), int64: which contour, from 0, or BACKGROUND
 
 
 @checked

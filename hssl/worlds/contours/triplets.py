@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from hssl.checks import WORDS, Count, checked, finite
+from hssl.checks import WORDS, Count, checked, explained, finite
 from hssl.pairs import Pairs
 from hssl.worlds.contours.contours import LARGEST_DEVIATE, Contours, features, wrap
 
@@ -82,6 +82,7 @@ class ContourTriplets:
         truth = {"bend": torch.stack([twice.sin(), twice.cos()], 1), "distance": first.distance}
         return Pairs(features(first), features(second), truth)
 
+    @explained
     def log_likelihood_ratio(self, pairs: Pairs) -> Tensor:
         """log p(pair | persistence) − log p(pair | 0), in nats, shape (n,), in the precision of the members.
 

@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import IO, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from hssl.checks import checked
+from hssl.checks import ImageSize, Positive, Whole, checked, explained
 from hssl.files import packaged, read_file
 from hssl.patches import pixel_grid
 from hssl.worlds.icons.rasteriser import BOX, WIDTH, distance_to, fill, polylines, resample, stroke
@@ -35,8 +35,8 @@ class Slash(NamedTuple):
     2.0
     """
 
-    start: Tensor  #: shape (2,): upper left
-    end: Tensor  #: shape (2,): lower right
+    start: Float[Tensor, "2"]  #: upper left
+    end: Float[Tensor, "2"]  #: lower right
     width: float
 
 
@@ -98,6 +98,7 @@ def train_names() -> tuple[str, ...]:
     return tuple(filter(is_for_training, names()))
 
 
+@explained
 def is_for_training(name: str) -> bool:
     """Whether `train_names` has an icon, without reading all others.
 
@@ -110,7 +111,7 @@ def is_for_training(name: str) -> bool:
 
 
 @checked
-def draw(which: str | Names, size: int = 64) -> Float[Tensor, "n 1 {size} {size}"]:
+def draw(which: str | Names, size: ImageSize = 64) -> Float[Tensor, "n 1 {size} {size}"]:
     """Icons as ink on nothing, anti-aliased; strokes are 2 of 24 units wide, with round caps.
 
     Args:
@@ -135,6 +136,7 @@ def draw(which: str | Names, size: int = 64) -> Float[Tensor, "n 1 {size} {size}
 
 
 @cache
+@explained
 def strokes(name: str) -> list[Tensor]:
     """The lines of an icon, shape (points, 2) each, units; none of one that is filled.
 
@@ -150,6 +152,7 @@ def _fills(name: str) -> list[list[Tensor]]:
     return [polylines(path.removeprefix("fill:")) for path in _paths(name) if path.startswith("fill:")]
 
 
+@explained
 def elements(name: str) -> list[Tensor]:
     """What an icon is made of: its strokes, or the outlines of its filled shapes; shape (points, 2) each, units.
 
@@ -160,6 +163,7 @@ def elements(name: str) -> list[Tensor]:
 
 
 @cache
+@explained
 def slash(name: str) -> Slash:
     """The slash over an icon of `pairs` or `GOOGLE`.
 
@@ -179,7 +183,8 @@ def slash(name: str) -> Slash:
     return Slash(start / 2 + middle, end / 2 + middle, (high - low).item() / 2**0.5)
 
 
-def across(points: Tensor, bar: Slash) -> tuple[Tensor, Tensor]:
+@explained
+def across(points: Float[Tensor, "*places 2"], bar: Slash) -> tuple[Float[Tensor, "*places"], Float[Tensor, "*places"]]:
     """How far points, shape (..., 2), are from the middle line of a slash (positive above), and how far along it.
 
     >>> across(torch.tensor([4.0, 3.0]), Slash(torch.zeros(2), torch.tensor([0.0, 9.0]), 2.0))
@@ -190,7 +195,10 @@ def across(points: Tensor, bar: Slash) -> tuple[Tensor, Tensor]:
     return x * along[1] - y * along[0], x * along[0] + y * along[1]
 
 
-def gaps(points: Tensor, sides: Tensor, closed: bool, *, step: float, reach: int) -> list[list[Tensor]]:
+@explained
+def gaps(
+    points: Float[Tensor, "n 2"], sides: Int[Tensor, " n"], closed: bool, *, step: Positive, reach: Whole
+) -> list[list[Tensor]]:
     """Where a slash hides a line that comes out on its other side: points from each gap outwards, below and above.
 
     Args:
@@ -215,7 +223,8 @@ def gaps(points: Tensor, sides: Tensor, closed: bool, *, step: float, reach: int
     return found
 
 
-def runs(values: Tensor) -> list[tuple[int, int, int]]:
+@explained
+def runs(values: Int[Tensor, " n"]) -> list[tuple[int, int, int]]:
     """Start, end and value of the runs of equal values, shape (n,).
 
     >>> runs(torch.tensor([7, 7, 0]))
@@ -225,7 +234,8 @@ def runs(values: Tensor) -> list[tuple[int, int, int]]:
     return [(start, end, int(values[start])) for start, end in pairwise(bounds)]
 
 
-def layers(name: str, size: int = 64) -> Layers:
+@explained
+def layers(name: str, size: ImageSize = 64) -> Layers:
     """An icon with its slash, taken apart: pixels of one owner on both sides of it are one thing that is cut in two.
 
     Args:
@@ -250,6 +260,7 @@ def layers(name: str, size: int = 64) -> Layers:
     return Layers(cover, rest, torch.where((rest > 0.5) & (cover < 0.5), nearest, -1))
 
 
+@explained
 def unslashed(name: str) -> list[Tensor]:
     """The strokes of an icon's "-off" variant but for its slash, or the outlines of its filled shapes.
 
@@ -259,6 +270,7 @@ def unslashed(name: str) -> list[Tensor]:
     return [line for line in elements(_off(name)) if name in GOOGLE or not _is_slash(line)]
 
 
+@explained
 def check_window(window: int, size: int) -> None:
     """Raise a ValueError unless windows of an even number of pixels fit twice beside each other into an image.
 
@@ -290,7 +302,7 @@ def _paths(name: str) -> list[str]:
     for icons in _sets().values():
         if name in icons:
             return icons[name]
-    raise ValueError(f"unknown icon {name!r}; `names()` lists them")
+    raise ValueError(f"name: unknown icon {name!r}; `names()` lists them")
 
 
 def _off(name: str) -> str:

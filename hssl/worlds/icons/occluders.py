@@ -10,10 +10,10 @@ from itertools import accumulate, chain
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
-from hssl.checks import Count, Positive, checked
+from hssl.checks import ArgumentError, Count, ImageSize, Positive, checked, explained
 from hssl.pairs import Pairs, View
 from hssl.patches import cut, pixel_grid
 from hssl.worlds.icons import icons
@@ -34,6 +34,7 @@ EVERY = 25  # which of all outlines `OccludedIcons` takes unless told: one in so
 Both = tuple[Tensor, Tensor, Tensor, Tensor]  # patches, centres, images and orientations, shape (n, 2, …) each
 
 
+@checked
 @dataclass(frozen=True)
 class PatchPairs(Pairs):
     """Pairs of patches, shape (n, 1, window, window), ink in [0, 1], with where they lie in which images.
@@ -43,8 +44,8 @@ class PatchPairs(Pairs):
     (True, torch.Size([3, 2]))
     """
 
-    centres: Tensor = field(kw_only=True)  #: shape (n, 2, 2): of both patches, x and y, pixels
-    images: Tensor = field(kw_only=True)  #: shape (n, 2), int64: the number of the image that each patch is from
+    centres: Float[Tensor, "n 2 2"] = field(kw_only=True)  #: of both patches, x and y, pixels
+    images: Int[Tensor, "n 2"] = field(kw_only=True)  #: number of the image that each patch is from
 
     @property
     def offset(self) -> Tensor:
@@ -85,11 +86,11 @@ class PatchPairs(Pairs):
 class Occluded(NamedTuple):
     """Drawings beneath bars, and what their bars cut."""
 
-    halves: Tensor  #: shape (images, 2, size, size), uint8 ink: what is seen below left and above right of the bar
-    image: Tensor  #: shape (cuts,), int64: whose cut it is
-    positions: Tensor  #: shape (cuts, 2, POINTS_FOLLOWED, 2): x and y of points on both sides, from the gap, pixels
-    counts: Tensor  #: shape (cuts, 2), int64: how many of those points there are
-    filled: Tensor  #: shape (images,), bool: whether it is a silhouette, whose edge the bar cuts
+    halves: UInt8[Tensor, "images 2 size size"]  #: ink seen below left and above right of the bar
+    image: Int[Tensor, " cuts"]  #: whose cut it is
+    positions: Float[Tensor, "cuts 2 points 2"]  #: x and y on both sides, from the gap, pixels
+    counts: Int[Tensor, "cuts 2"]  #: how many of those points there are
+    filled: Bool[Tensor, " images"]  #: whether it is a silhouette, whose edge the bar cuts
 
     @checked
     def sample(self, n: Count, window: Count, generator: torch.Generator) -> PatchPairs:
@@ -123,9 +124,13 @@ class Occluded(NamedTuple):
         Raises:
             ValueError: window odd or out of range, or no pair is left.
         """
+        for name, of, most in (("cuts", cuts, len(self.image)), ("along", along, self.positions.shape[2])):
+            if len(of) and not 0 <= of.min() <= of.max() < most:
+                raise ArgumentError(f"{name}: wanted 0 to {most - 1}, got {of.min()} to {of.max()}")
         return _as_pairs(self._both(cuts, along, window))
 
-    def draw(self, n: int, window: int, generator: torch.Generator) -> Both:
+    @explained
+    def draw(self, n: Count, window: Count, generator: torch.Generator) -> Both:
         """What n tries give, the first ones below the bar."""
         cuts = torch.randint(len(self.image), (n,), generator=generator)
         along = (torch.rand(n, 2, generator=generator) * self.counts[cuts]).long()
@@ -186,7 +191,9 @@ class OccludedIcons:
     """
 
     @checked
-    def __init__(self, names: Names | None = None, *, size: Count = 64, window: Count = 12, views: View | None = None):
+    def __init__(
+        self, names: Names | None = None, *, size: ImageSize = 64, window: Count = 12, views: View | None = None
+    ):
         chosen = list(filter(icons.is_for_training, icons.names()[::EVERY])) if names is None else names
         self.occluded = occlude(chosen, torch.Generator().manual_seed(0), size=size)
         self.window, self.views = window, views
@@ -204,7 +211,7 @@ class OccludedIcons:
 
 @checked
 def occlude(
-    names: Names, generator: torch.Generator, *, size: Count = 64, turning: bool = True, filled: bool = False
+    names: Names, generator: torch.Generator, *, size: ImageSize = 64, turning: bool = True, filled: bool = False
 ) -> Occluded:
     """Lay a bar over icons, where a slash would be, and cut them off at it as slashed icons are.
 
@@ -245,6 +252,7 @@ def occlude(
     return Occluded(ink, torch.tensor(image), places, torch.tensor(counts), torch.full((len(ink),), filled))
 
 
+@explained
 def joined(parts: list[Occluded]) -> Occluded:
     """Drawings of several calls of `occlude` as one; all of the same size.
 

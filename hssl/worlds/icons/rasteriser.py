@@ -12,7 +12,7 @@ from fontTools.svgLib.path import parse_path
 from jaxtyping import Float
 from torch import Tensor
 
-from hssl.checks import Count, Positive, checked
+from hssl.checks import Count, ImageSize, Positive, checked, explained, unbounded
 
 BOX = 24.0  #: side length of a drawing, units
 WIDTH = 2.0  #: of a stroke, units
@@ -21,6 +21,7 @@ LONGEST = 1.5  # units; longer segments are cut, so that each touches few pixels
 BATCH = 256  # images that are drawn at a time, for the memory that they need
 
 
+@explained
 def polylines(path: str) -> list[Tensor]:
     """The subpaths of SVG path data, as polylines.
 
@@ -57,7 +58,7 @@ def polylines(path: str) -> list[Tensor]:
 
 @checked
 def stroke(
-    groups: list[list[Tensor]], size: Count, *, width: Positive = WIDTH
+    groups: list[list[Tensor]], size: ImageSize, *, width: Positive = WIDTH
 ) -> Float[Tensor, "{len(groups)} {size} {size}"]:
     """Draw lines with round caps and joins, an image for each group of polylines.
 
@@ -74,7 +75,7 @@ def stroke(
     >>> ink[:, 11, 12].tolist(), round(ink[0].sum().item())
     ([1.0, 0.0], 35)
     """
-    _check(groups, size)
+    _check("groups", groups, size)
     if len(groups) > BATCH:
         return torch.cat([stroke(groups[k : k + BATCH], size, width=width) for k in range(0, len(groups), BATCH)])
     pixel = BOX / size
@@ -92,7 +93,7 @@ def stroke(
 
 
 @checked
-def fill(group: list[Tensor], size: Count, *, supersampling: Count = 4) -> Float[Tensor, "{size} {size}"]:
+def fill(group: list[Tensor], size: ImageSize, *, supersampling: Count = 4) -> Float[Tensor, "{size} {size}"]:
     """Share of each pixel that lies inside the closed polylines, by their winding number, shape (size, size).
 
     Raises:
@@ -101,7 +102,7 @@ def fill(group: list[Tensor], size: Count, *, supersampling: Count = 4) -> Float
     >>> fill(polylines("M4 4h16v16h-16z"), 24).sum().item()
     256.0
     """
-    _check([group], size)
+    _check("group", [group], size)
     fine = size * supersampling
     a, b = (of / BOX * fine for of in _ends([torch.cat([points, points[:1]]) for points in group]))
     row = torch.arange(fine) + 0.5
@@ -115,7 +116,9 @@ def fill(group: list[Tensor], size: Count, *, supersampling: Count = 4) -> Float
     return inside.float().view(size, supersampling, size, supersampling).mean((1, 3))
 
 
-def distance_to(points: Tensor, lines: list[Tensor]) -> Tensor:
+@explained
+@unbounded
+def distance_to(points: Float[Tensor, "n 2"], lines: list[Float[Tensor, "_ 2"]]) -> Float[Tensor, " n"]:
     """Distance from each point, shape (n, 2), to the nearest of the polylines, shape (n,), infinite if none.
 
     >>> distance_to(torch.tensor([[5.0, 7.0]]), polylines("M3 3h4"))
@@ -128,7 +131,8 @@ def distance_to(points: Tensor, lines: list[Tensor]) -> Tensor:
     return _distance(x, y, *(end - start).T).amin(1)
 
 
-def resample(line: Tensor, spacing: float) -> Tensor:
+@explained
+def resample(line: Float[Tensor, "points 2"], spacing: Positive) -> Float[Tensor, "k 2"]:
     """Points at equal distances along a polyline, about `spacing` apart, both ends among them, shape (k, 2).
 
     >>> resample(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), 1.9).tolist()
@@ -174,9 +178,9 @@ def _distance(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
     return torch.hypot(x - t * dx, y - t * dy)
 
 
-def _check(groups: list[list[Tensor]], size: int) -> None:
+def _check(name: str, groups: list[list[Tensor]], size: int) -> None:
     if not 8 <= size <= 1024:
         raise ValueError(f"size: wanted 8 to 1024 pixels, got {size}")
     for line in (line for group in groups for line in group):
         if line.ndim != 2 or line.shape[1] != 2 or len(line) < 2 or not torch.isfinite(line).all():
-            raise ValueError(f"wanted polylines of finite points, shape (points, 2), got {tuple(line.shape)}")
+            raise ValueError(f"{name}: wanted polylines of finite points, shape (points, 2), got {tuple(line.shape)}")

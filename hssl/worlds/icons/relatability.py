@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its parts load when they are used
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from hssl.checks import Count, checked, one_of
+from hssl.checks import Count, ImageSize, checked, explained, one_of
 from hssl.patches import pixel_grid
 from hssl.worlds.icons import icons
 from hssl.worlds.icons.icons import GOOGLE, Names, across, slash, unslashed
@@ -47,6 +47,7 @@ class Cut(NamedTuple):
     above: Tensor  #: shape (l, 2)
 
 
+@checked
 @dataclass(frozen=True)
 class SlashedPairs(PatchPairs):
     """Pairs of patches across a slash; rows belong together, also those of the controls.
@@ -59,8 +60,8 @@ class SlashedPairs(PatchPairs):
     torch.Size([1, 1, 64, 64])
     """
 
-    whole: Tensor = field(kw_only=True)  #: shape (n, 1, size, size): what they are cut from, without the slash
-    slashes: Tensor = field(kw_only=True)  #: shape (n, 1, size, size): the ink of the slash
+    whole: Float[Tensor, "n 1 size size"] = field(kw_only=True)  #: what they are cut from, without the slash
+    slashes: Float[Tensor, "n 1 size size"] = field(kw_only=True)  #: the ink of the slash
 
     def __getitem__(self, rows) -> "SlashedPairs":
         """Some of the pairs: a slice, a mask, or indices, shape (m,)."""
@@ -69,6 +70,7 @@ class SlashedPairs(PatchPairs):
         return SlashedPairs(truth=truth, **{name: getattr(self, name)[rows] for name in fields})
 
 
+@explained
 def cuts(name: str) -> list[Cut]:
     """Where the slash cuts a stroke of an icon so that the icon with the slash has one end on either side of a gap.
 
@@ -107,7 +109,7 @@ class SlashedIcons:
     """
 
     @checked
-    def __init__(self, names: Names | None = None, *, size: Count = 64, window: Count = 12):
+    def __init__(self, names: Names | None = None, *, size: ImageSize = 64, window: Count = 12):
         self.names, self.window = icons.held_out_pairs() if names is None else names, window
         if len({name in GOOGLE for name in self.names}) > 1:
             raise ValueError("names: wanted outlines or filled icons, not both at once")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hssl.checks import Count, checked
+from hssl.checks import Count, ImageSize, checked
 from hssl.pairs import View
 from hssl.patches import cut
 from hssl.worlds.pictures.photographs import load
@@ -35,8 +35,8 @@ def compose(
     n: Count,
     generator: torch.Generator,
     *,
-    size: int = 128,
-    scale: int = 480,
+    size: ImageSize = 128,
+    scale: Count = 480,
     matched: bool = False,
     views: View | None = None,
 ) -> Composed:

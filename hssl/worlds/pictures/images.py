@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hssl.checks import ArgumentError, Count, Fraction, NonNegative, checked
+from hssl.checks import ArgumentError, Count, Fraction, NonNegative, checked, explained
 from hssl.pairs import Pairs, View
 from hssl.patches import grid
 from hssl.reading import read_folder, read_image
@@ -142,7 +142,8 @@ def inked(
     return (grid(images, size, stride).flatten(4).std(4) > least).any(3)
 
 
-def draw_rows(n: int, of: int, generator: torch.Generator) -> Tensor:
+@explained
+def draw_rows(n: Count, of: Count, generator: torch.Generator) -> Tensor:
     """n of so many rows, shape (n,), int64: without replacement as long as there are enough, otherwise with.
 
     >>> draw_rows(3, 3, g).sort().values

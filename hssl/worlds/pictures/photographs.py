@@ -20,7 +20,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from hssl.checks import Count, Positive, check_fields, checked, one_of
+from hssl.checks import Count, Positive, check_fields, checked, explained, one_of
 from hssl.files import packaged, read_file
 from hssl.pairs import Pairs, View
 from hssl.patches import cut
@@ -69,7 +69,7 @@ class Photographs:
         names: list[str] | tuple[str, ...] | None = None,
         *,
         window: Count = 16,
-        size: int | None = 320,
+        size: Count | None = 320,
         views: View | None = None,
     ):
         self.names, self.window, self.views = _all_names() if names is None else list(names), window, views
@@ -113,7 +113,7 @@ _all_names = names  # where `names` is an argument
 
 
 @checked
-def load(name: str, size: int | None = None) -> Float[Tensor, "3 h w"]:
+def load(name: str, size: Count | None = None) -> Float[Tensor, "3 h w"]:
     """A photograph, shape (3, h, w), float32 in [0, 1].
 
     Args:
@@ -149,6 +149,7 @@ def grey(photograph: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 1 h
     return (photograph * photograph.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
+@explained
 def attribution(name: str, *, short: bool = False) -> str:
     """Who made a photograph, under what licence it is here, and what was changed, in a line; `short`: but for changes.
 

@@ -12,15 +12,14 @@ from beartype.vale import Is
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hssl.checks import WORDS, ArgumentError, Count, NonNegative, Positive, checked, one_of
+from hssl.checks import WORDS, ArgumentError, Count, ImageSize, NonNegative, Positive, checked, explained, one_of
 from hssl.pairs import Pairs, View
 from hssl.worlds.scenes.shading import HUES, Camera, Scene, colours_of, relit, shade, solve_maps
 
 CLASSES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
 LATENTS = ("x", "y", "z", "alpha", "beta", "gamma", "spotlight", "hue_object", "hue_spotlight", "hue_background")
-ImageSize = Annotated[int, Is[lambda value: 8 <= value <= 1024]]
 Supersampling = Annotated[int, Is[lambda value: 1 <= value <= 4]]
-WORDS |= {ImageSize: "8 to 1024 pixels", Supersampling: "1 to 4 rays"}
+WORDS[Supersampling] = "1 to 4 rays"
 #: Images of 64 pixels rendered at a time: enough to be fast; on a processor few enough for its caches.
 BATCH = {"cpu": 64, "cuda": 1024}
 
@@ -55,8 +54,8 @@ class Latents(NamedTuple):
     tensor([0, 1])
     """
 
-    labels: Tensor  #: shape (n,), int64: the class, an index into CLASSES
-    values: Tensor  #: shape (n, 10), in [−1, 1], columns as in LATENTS
+    labels: Int[Tensor, " n"]  #: shape (n,), int64: the class, an index into CLASSES
+    values: Float[Tensor, "n 10"]  #: shape (n, 10), in [−1, 1], columns as in LATENTS
 
     def rows(self, which) -> "Latents":
         """Some of the scenes: a slice, a mask, or indices."""
@@ -97,6 +96,7 @@ def sample_latents(n: Count, generator: torch.Generator, *, causal: bool = True)
     return Latents(labels, values)
 
 
+@explained
 def resample(latents: Latents, names: str, generator: torch.Generator) -> Latents:
     """The same scenes with the named latents drawn afresh, uniformly and independently of all others.
 
@@ -115,6 +115,7 @@ def resample(latents: Latents, names: str, generator: torch.Generator) -> Latent
     return latents._replace(values=torch.where(touched, fresh, latents.values))
 
 
+@explained
 def downstream(variable: str) -> set[str]:
     """The variable and all that follows from it, directly or not.
 
@@ -131,6 +132,7 @@ def downstream(variable: str) -> set[str]:
     return found
 
 
+@explained
 def counterfactual(latents: Latents, generator: torch.Generator, *, variable: str) -> Latents:
     """The same scenes with one variable drawn anew, and with it all that follows from it; everything else is kept.
 
@@ -144,6 +146,7 @@ def counterfactual(latents: Latents, generator: torch.Generator, *, variable: st
     >>> (counterfactual(before, g, variable="spotlight").values != before.values).any(0).nonzero()[:, 0].tolist()
     [0, 1, 2, 6]
     """
+    _check(*latents)
     redrawn, fresh = downstream(variable), sample_latents(len(latents.labels), generator, causal=False)
     labels = fresh.labels if "class" in redrawn else latents.labels
     columns = {name: [LATENTS.index(latent) for latent in FACTORS[name]] for name in redrawn - {"class"}}
@@ -176,6 +179,7 @@ def nearly(latents: Latents, kept: Bool[Tensor, "10"], generator: torch.Generato
     )
 
 
+@explained
 def untouched(names: str) -> list[str]:
     """The latents that `resample` under these names leaves alone: what the theorem calls content.
 
@@ -186,6 +190,7 @@ def untouched(names: str) -> list[str]:
     return [name for name in LATENTS if name not in touched]
 
 
+@explained
 def truth(latents: Latents) -> dict[str, Tensor]:
     """What a probe is asked for: the class, and the targets of the latents in each of `FACTORS` side by side.
 
@@ -198,6 +203,7 @@ def truth(latents: Latents) -> dict[str, Tensor]:
     }
 
 
+@explained
 def targets(latents: Latents) -> dict[str, Tensor]:
     """By latent: positions as they are, angles and hues as sine and cosine; shape (n, 1) or (n, 2).
 
@@ -227,7 +233,10 @@ def _causal_means(classes: Tensor, values: Tensor) -> Tensor:
     return means
 
 
-def truncated_normal(mean: Tensor, generator: torch.Generator, sd: float = 0.5) -> Tensor:
+@explained
+def truncated_normal(
+    mean: Float[Tensor, "*shape"], generator: torch.Generator, sd: Positive = 0.5
+) -> Float[Tensor, "*shape"]:
     """Normal around `mean`, truncated to [−1, 1], by the inverse of its distribution function; same shape.
 
     >>> truncated_normal(torch.full((1000,), 0.9), g, sd=0.01).mean().round(decimals=2)

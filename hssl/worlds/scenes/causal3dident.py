@@ -15,10 +15,10 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
-from hssl.checks import Count, Positive, checked
+from hssl.checks import Count, ImageSize, Positive, checked
 from hssl.files import read_file
 from hssl.pairs import Pairs, View
-from hssl.worlds.scenes import CLASSES, ImageSize, Latents, truth, untouched
+from hssl.worlds.scenes import CLASSES, Latents, truth, untouched
 from hssl.worlds.scenes.nearest import Bank
 from hssl.worlds.scenes.release import SCALE, read_array
 
@@ -93,6 +93,8 @@ class Causal3DIdent(VisionDataset):
         Raises:
             FileNotFoundError, ValueError: its file is missing or damaged, or has no 8 bits a channel; names it.
         """
+        if not isinstance(index, int) or not -len(self) <= index < len(self):
+            raise IndexError(f"index: wanted 0 to {len(self) - 1}, got {index!r}")
         return read_file(self.files[index], _image, UNPACK)
 
     @checked

@@ -8,14 +8,14 @@ from typing import Annotated
 import scipy  # its parts load when they are used
 import torch
 from beartype.vale import Is
+from jaxtyping import Int
 from torch import Tensor
 
-from hssl.checks import WORDS, Count, Positive, checked
+from hssl.checks import MOST, WORDS, Count, ImageSize, Positive, checked, explained
 from hssl.pairs import Pairs, View
 from hssl.worlds.scenes import (
     CLASSES,
     LATENTS,
-    ImageSize,
     Latents,
     render,
     sample_latents,
@@ -24,7 +24,7 @@ from hssl.worlds.scenes import (
     untouched,
 )
 
-Several = Annotated[int, Is[lambda value: value >= 2 * len(CLASSES)]]
+Several = Annotated[int, Is[lambda value: 2 * len(CLASSES) <= value <= MOST]]
 WORDS[Several] = f"a whole number ≥ {2 * len(CLASSES)}"
 
 
@@ -37,12 +37,14 @@ class Bank:
     (tensor([1, 2]), tensor([2, 2]))
     """
 
+    @checked
     def __init__(self, latents: Latents):
         self.latents = latents
         self.rows = [(latents.labels == k).nonzero()[:, 0] for k in range(len(CLASSES))]
         self.trees = [scipy.spatial.KDTree(latents.values[rows].numpy()) if len(rows) else None for rows in self.rows]
 
-    def nearest(self, latents: Latents, but: Tensor | None = None) -> Tensor:
+    @explained
+    def nearest(self, latents: Latents, but: Int[Tensor, " n"] | None = None) -> Int[Tensor, " n"]:
         """Rows of the bank that come nearest to the latents, of the same class, shape (n,), int64.
 
         Args:
@@ -62,7 +64,8 @@ class Bank:
             found[asked] = torch.where(taken, items[:, -1], items[:, 0])
         return found
 
-    def pairs(self, n: int, redraw: str, sigma: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    @explained
+    def pairs(self, n: Count, redraw: str, sigma: Positive, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Rows of the first and of the second members of n pairs, shape (n,) each, int64; firsts with replacement.
 
         The named latents of a first member are drawn anew from a normal around their old values, standard deviation
@@ -71,7 +74,10 @@ class Bank:
         items = torch.randint(len(self.latents.labels), (n,), generator=generator)
         return items, self.partners(items, redraw, sigma, generator)
 
-    def partners(self, items: Tensor, redraw: str, sigma: float, generator: torch.Generator) -> Tensor:
+    @explained
+    def partners(
+        self, items: Int[Tensor, " n"], redraw: str, sigma: Positive, generator: torch.Generator
+    ) -> Int[Tensor, " n"]:
         """Rows of the second members, for rows of first ones, as in `pairs`; shape (n,), int64."""
         if not redraw:
             return items

@@ -13,11 +13,11 @@ import torch
 from beartype.vale import Is
 from PIL import Image
 
-from hssl.checks import WORDS, checked
+from hssl.checks import MOST, WORDS, ImageSize, Whole, checked
 from hssl.files import read_file, write_whole
-from hssl.worlds.scenes import BATCH, CLASSES, LATENTS, VARIABLES, ImageSize, Latents, render, sample_latents
+from hssl.worlds.scenes import BATCH, CLASSES, LATENTS, VARIABLES, Latents, render, sample_latents
 
-Several = Annotated[int, Is[lambda value: value >= 2]]
+Several = Annotated[int, Is[lambda value: 2 <= value <= MOST]]
 WORDS[Several] = "a whole number ≥ 2"
 SCALE = np.array([2.0] * 3 + [np.pi / 2] * 7)  #: of each of `LATENTS`: latents_{k}.npy over raw_latents_{k}.npy
 _ROWS = """hues 1 .59 .91 .3 0 0 .3|positions 1 .16 0 .46 0 .97 .29
@@ -39,7 +39,7 @@ def write_rendered(
     count: Several,
     *,
     size: ImageSize = 224,
-    seed: int = 0,
+    seed: Whole = 0,
     part: tuple[int, int] = (0, 1),
     progress: Callable[[Any], Any] = iter,
 ) -> None:
@@ -61,6 +61,8 @@ def write_rendered(
     >>> len(Causal3DIdent(folder)), Causal3DIdent(folder, "test")[0][0].size
     (14, (16, 16))
     """
+    if not 0 <= part[0] < part[1]:
+        raise ValueError(f"part: wanted (k, n) with 0 ≤ k < n, got {part}")
     missing = []
     for number, split in enumerate(("train", "test")):
         each = count if split == "train" else max(2, count // 10)
@@ -83,6 +85,7 @@ def write_rendered(
             write_whole(file, partial(picture.save, format="png"))
 
 
+@checked
 def read_array(path: Path, advice: str) -> np.ndarray:
     """Latents from a file, shape (N, 10), float32; it takes no more memory than the file is long.
 

@@ -6,9 +6,11 @@ How rays meet a shape is left to `tracing`.
 import math
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from hssl.checks import Count, Finite, Fraction, Pixels, checked, explained
 from hssl.worlds.scenes.tracing import REACH, baked, unit
 
 POSITION = (0.6, 0.6, 0.3)  # world units at latent 1, around the point ALOFT
@@ -27,7 +29,8 @@ class Camera:
     torch.Size([256, 3])
     """
 
-    def __init__(self, size: int, supersampling: int, device: torch.device):
+    @checked
+    def __init__(self, size: Pixels, supersampling: Count, device: torch.device):
         self.size, self.supersampling = size, supersampling
         self.camera = torch.tensor(CAMERA, device=device)
         forward = normalize(torch.tensor(TARGET, device=device) - self.camera, dim=0)
@@ -53,7 +56,8 @@ class Scene:
     tensor([[0.0000, 0.0000, 1.7500]])
     """
 
-    def __init__(self, labels: Tensor, values: Tensor):
+    @checked
+    def __init__(self, labels: Int[Tensor, " b"], values: Float[Tensor, "b 10"]):
         to = values.new_tensor
         self.shapes = baked(values.device)
         self.start = self.shapes.start(labels)
@@ -66,17 +70,20 @@ class Scene:
         self.key = to(KEY).expand_as(self.spot)
         self.object, self.light, self.background = colours_of(values[:, 7:])
 
-    def spotlight(self, towards: Tensor, axis: Tensor) -> Tensor:
+    @explained
+    def spotlight(self, towards: Float[Tensor, "... 3"], axis: Float[Tensor, "... 3"]) -> Float[Tensor, "..."]:
         """Strength of the spotlight, of vectors from light to point and its axis, shape (..., 3)."""
         distance = towards.norm(dim=-1)
         return _smoothstep(*CONE, (towards * axis).sum(-1) / distance) * (6.5 / distance) ** 2
 
-    def to_shape(self, vectors: Tensor, image: Tensor) -> Tensor:
+    @explained
+    def to_shape(self, vectors: Float[Tensor, "n 3"], image: Int[Tensor, " n"]) -> Float[Tensor, "3 n"]:
         """Vectors (n, 3) of the world in the frame of their image's shape, in three rows: shape (3, n)."""
         return _turned(self.rotation.mT[image], vectors.T)
 
 
-def shade(scene: Scene, view: Camera, with_object: bool) -> Tensor:
+@explained
+def shade(scene: Scene, view: Camera, with_object: bool) -> Float[Tensor, "b 3 size size"]:
     """Pictures, shape (b, 3, size, size), in [0, 1].
 
     >>> shade(Scene(torch.tensor([0]), torch.zeros(1, 10)), Camera(8, 1, torch.device("cpu")), with_object=True).shape
@@ -85,7 +92,8 @@ def shade(scene: Scene, view: Camera, with_object: bool) -> Tensor:
     return _displayed(_linear_light(scene, view, with_object))
 
 
-def solve_maps(scene: Scene, view: Camera) -> Tensor:
+@explained
+def solve_maps(scene: Scene, view: Camera) -> Float[Tensor, "b 7 size size"]:
     """The factors of `_terms` in each pixel's linear light, shape (b, 7, size, size).
 
     Three shadings under colours chosen for it give nine equations for them, a channel each. The colours are dark, so
@@ -105,7 +113,13 @@ def solve_maps(scene: Scene, view: Camera) -> Tensor:
     return torch.einsum("te,bpe->btp", inverse, torch.cat(seen, 2)).view(len(like), 7, view.size, view.size)
 
 
-def relit(maps: Tensor, of_object: Tensor, of_light: Tensor, of_background: Tensor) -> Tensor:
+@explained
+def relit(
+    maps: Float[Tensor, "b 7 size size"],
+    of_object: Float[Tensor, "b 3"],
+    of_light: Float[Tensor, "b 3"],
+    of_background: Float[Tensor, "b 3"],
+) -> Float[Tensor, "b 3 size size"]:
     """Pictures, shape (b, 3, size, size), of maps, shape (b, 7, size, size), under colours, shape (b, 3) each.
 
     >>> relit(torch.zeros(1, 7, 8, 8), *torch.ones(3, 1, 3)).shape
@@ -115,7 +129,8 @@ def relit(maps: Tensor, of_object: Tensor, of_light: Tensor, of_background: Tens
     return _displayed((terms @ maps.flatten(2)).mT)
 
 
-def colours_of(hues: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+@explained
+def colours_of(hues: Float[Tensor, "b 3"]) -> tuple[Tensor, Tensor, Tensor]:
     """Linear RGB of object, spotlight and background, shape (b, 3) each, of their latents, shape (b, 3).
 
     >>> [tuple(colour.shape) for colour in colours_of(torch.zeros(2, 3))]
@@ -244,7 +259,8 @@ def _rotations(angles: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def hue_to_rgb(hue: Tensor, *, saturation: float, value: float) -> Tensor:
+@explained
+def hue_to_rgb(hue: Float[Tensor, "*shape"], *, saturation: Fraction, value: Finite) -> Float[Tensor, "*shape 3"]:
     """RGB, shape (…, 3), of hues in turns, shape (…).
 
     >>> hue_to_rgb(torch.tensor([0.0, 0.5]), saturation=1.0, value=1.0).tolist()

@@ -9,15 +9,21 @@ from typing import IO
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from hssl.checks import Positive, checked, explained
 from hssl.files import packaged, read_file
 
 EXTENT = 1.05  # half the edge of the cube that the grid fills
 REACH = 1.0  # radius of the sphere that holds every shape
 FARTHEST = 0.35  # distances are kept up to here
 STEPS, REFINEMENTS, SHADOW_STEPS = 20, 4, 14
+
+Vectors = Float[Tensor, "3 n"]
+Numbers = Float[Tensor, " n"]
+Indices = Int[Tensor, " n"]
 
 
 class Shapes:
@@ -30,25 +36,30 @@ class Shapes:
     tensor([ 0, 64], dtype=torch.int32)
     """
 
-    def __init__(self, distances: Tensor):
+    @checked
+    def __init__(self, distances: Float[Tensor, "shapes r r r"]):
         self.count, self.resolution = distances.shape[:2]
         self.voxel = 2 * EXTENT / (self.resolution - 1)
         self.flat = distances.reshape(-1).contiguous()
 
-    def start(self, shape: Tensor) -> Tensor:
+    @explained
+    def start(self, shape: Indices) -> Indices:
         """Where in `flat` the grid of each shape starts, shape (n,), int32."""
         return (shape * self.resolution**3).int()
 
-    def nearest(self, place: Tensor, start: Tensor) -> Tensor:
+    @explained
+    def nearest(self, place: Vectors, start: Indices) -> Numbers:
         """Distance at the grid point nearest to a place in voxels, shape (n,): fast, and right to half a diagonal."""
         x, y, z = place.int().clamp_(0, self.resolution - 1)
         return self.flat.index_select(0, z.mul_(self.resolution).add_(y).mul_(self.resolution).add_(x).add_(start))
 
-    def in_voxels(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    @explained
+    def in_voxels(self, origins: Vectors, directions: Vectors) -> tuple[Vectors, Vectors]:
         """Rays such that origin + depth · direction is a place for `nearest`."""
         return (origins + EXTENT) / self.voxel + 0.5, directions / self.voxel
 
-    def distance(self, points: Tensor, start: Tensor) -> Tensor:
+    @explained
+    def distance(self, points: Vectors, start: Indices) -> Numbers:
         """Distance by trilinear interpolation, shape (n,)."""
         r, place = self.resolution, ((points + EXTENT) / self.voxel).clamp(0, self.resolution - 1.001)
         cell = place.int()
@@ -60,12 +71,14 @@ class Shapes:
         ]
         return torch.lerp(torch.lerp(edges[0], edges[1], fy), torch.lerp(edges[2], edges[3], fy), fz)
 
-    def normal(self, points: Tensor, start: Tensor) -> Tensor:
+    @explained
+    def normal(self, points: Vectors, start: Indices) -> Vectors:
         """Unit normals, shape (3, n), from the distances at four corners of a tetrahedron around each point."""
         corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])[:, :, None]
         return unit(torch.stack([k * self.distance(points + self.voxel * k, start) for k in corners]).sum(0))
 
-    def trace(self, origins: Tensor, directions: Tensor, first: Tensor, last: Tensor, start: Tensor):
+    @explained
+    def trace(self, origins: Vectors, directions: Vectors, first: Numbers, last: Numbers, start: Indices):
         """Follow rays from depth `first` to `last`, shape (n,) each.
 
         Returns:
@@ -89,7 +102,10 @@ class Shapes:
         met = (self.distance(o + depth * d, grid).abs() < 0.35 * self.voxel).nonzero()[:, 0]
         return hit[met], depth[met]
 
-    def visible(self, origins: Tensor, directions: Tensor, first: Tensor, start: Tensor, *, hardness: float) -> Tensor:
+    @explained
+    def visible(
+        self, origins: Vectors, directions: Vectors, first: Numbers, start: Indices, *, hardness: Positive
+    ) -> Numbers:
         """Share of a light that reaches each origin past the shape, shape (n,): 0 in the umbra, 1 in the open.
 
         The penumbra comes from how near the ray passes by, relative to how far it has gone.
@@ -102,7 +118,8 @@ class Shapes:
         return share.clamp(0, 1)
 
 
-def unit(vectors: Tensor) -> Tensor:
+@explained
+def unit(vectors: Vectors) -> Vectors:
     """Vectors of length 1, of vectors in three rows, shape (3, n).
 
     >>> unit(torch.tensor([[3.0], [0.0], [4.0]])).T
@@ -112,6 +129,7 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 @cache
+@explained
 def baked(device: torch.device) -> Shapes:
     """The seven shapes of the package, baked by tools/bake_shapes.py: steps of FARTHEST/127 in int8.
 

@@ -4,17 +4,16 @@ The scene without its object is `scenes.render`'s; the boundary between two regi
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hssl.checks import Count, checked, one_of
+from hssl.checks import Count, Finite, ImageSize, checked, explained, one_of
 from hssl.pairs import Pairs, View
 from hssl.patches import pixel_grid
-from hssl.worlds.scenes import ImageSize
 from hssl.worlds.scenes.shading import hue_to_rgb
 
 LEAVES = 300  # in an image of dead leaves
@@ -28,8 +27,8 @@ class Factor(NamedTuple):
     8.0
     """
 
-    low: float
-    high: float
+    low: Finite
+    high: Finite
     unit: str
 
 
@@ -40,8 +39,8 @@ class TextureLatents(NamedTuple):
     torch.Size([3, 3, 16, 16])
     """
 
-    values: Tensor  #: shape (n, factors), in the factors' units
-    seeds: Tensor  #: shape (n,), int64: of the random pattern, which is all that the factors leave open
+    values: Float[Tensor, "n factors"]  #: shape (n, factors), in the factors' units
+    seeds: Int[Tensor, " n"]  #: shape (n,), int64: of the random pattern, which is all that the factors leave open
 
 
 class Texture:
@@ -60,6 +59,7 @@ class Texture:
     torch.Size([5, 3, 16, 16])
     """
 
+    @checked
     def __init__(self, factors: dict[str, Factor], draw: Callable[..., Tensor]):
         self.factors, self.draw = factors, draw
 
@@ -125,12 +125,15 @@ class Texture:
         x, y = pixel_grid(size, device=latents.values.device)
         return self.draw(factors, latents.seeds, x - 0.5, y - 0.5).clamp(0, 1)
 
+    @explained
     def targets(self, latents: TextureLatents) -> dict[str, Tensor]:
         """What a probe is asked for, by factor: angles and hues as sine and cosine, others as they are; shape (n, k).
 
         >>> {name: tuple(of.shape) for name, of in noise.targets(noise.sample_latents(4, g)).items()}
         {'exponent': (4, 1), 'contrast': (4, 1), 'hue': (4, 2)}
         """
+        if (width := latents.values.shape[1]) != len(self.factors):
+            raise ValueError(f"values: wanted {len(self.factors)} columns, one a factor, got {width}")
         turns = {"radians": 1.0, _CIRCLE: 2 * math.pi}
         found = {}
         for (name, factor), column in zip(self.factors.items(), latents.values.T, strict=True):
@@ -138,6 +141,7 @@ class Texture:
             found[name] = torch.stack([turn.sin(), turn.cos()], 1) if factor.unit in turns else column[:, None]
         return found
 
+    @explained
     def check(self, latents: TextureLatents) -> None:
         """Raises what `render` raises of latents."""
         _check_shapes(*latents)
@@ -211,7 +215,10 @@ class Textures:
         return Pairs(images, others, self.texture.targets(first)).viewed(self.views, generator)
 
 
-def draw_gradient_edge(factors, seeds, x, y):
+@explained
+def draw_gradient_edge(
+    factors: Mapping[str, Tensor], seeds: Tensor, x: Float[Tensor, "size size"], y: Float[Tensor, "size size"]
+) -> Float[Tensor, "n 3 size size"]:
     """Two colours, each with a ramp of brightness, and a straight boundary, sharper at one end than at the other.
 
     >>> Texture(gradient_edge.factors, draw_gradient_edge).render(gradient_edge.sample_latents(2, g), 16).shape
@@ -264,7 +271,8 @@ def _draw_dead_leaves(factors, seeds, x, y):
     return image + through * 0.5
 
 
-def colour(hue: Tensor, value: float = 0.8) -> Tensor:
+@explained
+def colour(hue: Float[Tensor, "n h w"], value: Finite = 0.8) -> Float[Tensor, "n 3 h w"]:
     """RGB of hues in turns, shape (n, h, w), with saturation 0.6; shape (n, 3, h, w).
 
     >>> colour(torch.zeros(2, 1, 1)).shape
@@ -273,7 +281,10 @@ def colour(hue: Tensor, value: float = 0.8) -> Tensor:
     return hue_to_rgb(hue, saturation=0.6, value=value).movedim(-1, 1)
 
 
-def numbers_of(seeds: Tensor, shape: tuple[int, ...], draw: Callable[..., Tensor] = torch.randn) -> Tensor:
+@explained
+def numbers_of(
+    seeds: Int[Tensor, " n"], shape: tuple[int, ...], draw: Callable[..., Tensor] = torch.randn
+) -> Float[Tensor, "n ..."]:
     """Random numbers, shape (n, *shape), those of an image drawn from its own seed by `torch.randn` or `torch.rand`.
 
     >>> first, second, third = numbers_of(torch.tensor([1, 2, 1]), (4,))
