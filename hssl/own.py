@@ -34,6 +34,7 @@ from hssl.reading import read_folder
 from hssl.training import SCHEDULES, fit_levels
 from hssl.training.loop import progress
 from hssl.widgets import PatchSimilarity
+from hssl.widgets.mounting import check_texts
 
 SIZE, LEVELS, STEPS = 480, 3, 1000  # longest side in pixels, levels, steps of training
 SMALLEST, DIM = 8, 32  # side length of the lowest windows in pixels, numbers that describe a window
@@ -434,6 +435,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.export:
         _check_output(options.export, EXPORTS)
     images = read(options.folder, size=options.size, levels=options.levels, progress=_bar("reading"))
+    check_texts("images", images)  # the names of their files, before anything is learned
     how = {name: getattr(options, name) for name in ("levels", "steps", "schedule", "seed")}
     beside = options.output.with_name(f"{options.output.name}.partial")
     kept = _kept(beside, images, *how.values())

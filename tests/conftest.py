@@ -1,20 +1,24 @@
-"""What several test files need: the browser, and what they ask it."""
+"""What several test files need: the browsers, and what they ask them."""
 
 import os
+import sys
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 import torch
-from browser import find
-from playwright.sync_api import sync_playwright
+from browser import BROWSERS, PACKAGES, find, settings
+from playwright.sync_api import expect, sync_playwright
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
-
-
+FLAGS = {
+    "chromium": "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync",
+    "firefox": "",
+}
 PATIENCE = 120_000  # milliseconds until a page that stands still is an error, however busy the machine is
 NO_BROWSER = "no browser was found; install Chromium or name one in CHROMIUM"
+NO_FIREFOX = f"no Firefox was found; install one (Debian: {PACKAGES['firefox']}) or name one in FIREFOX"
+MISSING = {"chromium": NO_BROWSER, "firefox": NO_FIREFOX}
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus):
@@ -29,18 +33,39 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session")
+def paths():
+    """Where the browsers are."""
+    return {name: find(name) for name in BROWSERS}
+
+
 @pytest.fixture(scope="module")  # its event loop must not outlive the file: notebooks run their own
-def browser(request):
-    """Chromium; without one the tests that need it are skipped, and fail in CI. A file may ask for others, too."""
-    name, path = getattr(request, "param", "chromium"), find()
-    if name == "chromium" and path is None:
-        pytest.fail(NO_BROWSER) if os.environ.get("CI") else pytest.skip(NO_BROWSER)
-    settings = {"chromium": {"executable_path": path, "args": FLAGS.split()}, "firefox": {}}
+def launch(paths, tmp_path_factory):
+    """Gives a browser by its name: the same one each time that a file asks."""
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        launched = getattr(playwright, name).launch(timeout=PATIENCE, **settings[name])
-        launched.new_page, launched.new_context = map(_patient, (launched.new_page, launched.new_context))
-        yield launched
-        launched.close()
+
+        @cache
+        def launch(name):
+            how = settings(name, paths[name], tmp_path_factory.mktemp("browser"))
+            launched = getattr(playwright, name).launch(timeout=PATIENCE, args=FLAGS[name].split(), **how)
+            launched.new_page, launched.new_context = map(_patient, (launched.new_page, launched.new_context))
+            stack.callback(launched.close)
+            return launched
+
+        with ExitStack() as stack:
+            yield launch
+
+
+@pytest.fixture(scope="module")
+def browser(request, paths):
+    """Chromium, or the browser that a test asks for; what needs it is skipped where it is missing. CI has both."""
+    name = getattr(request, "param", "chromium")
+    if name == "firefox" and sys.platform == "win32":
+        pytest.skip("the program that stands for Firefox needs a shell")
+    if paths[name] is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING[name])
+    return request.getfixturevalue("launch")(name)
 
 
 def _patient(make):

@@ -78,6 +78,12 @@ def test_an_image_that_cannot_be_read_is_named(refuses, folder):
     refuses(folder, says=r"broken\.jpg: this is no image")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no file may be named so")
+def test_a_file_whose_name_a_page_cannot_show_is_named_before_anything_is_learned(refuses, folder):
+    store(folder / "line\n.png")
+    refuses(folder, says=r"images: wanted visible text without control characters, got 'line\\n.png'")
+
+
 def test_images_that_are_too_small_are_named(refuses, folder):
     store(folder / "low.png", 300, 63)
     refuses(folder, says=r"low\.png: wanted 64 pixels or more on the shorter side, once reduced to 480, got 300 × 63")

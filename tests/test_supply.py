@@ -198,7 +198,10 @@ def test_pytest_says_that_it_passed_without_pages(tmp_path):
     (tmp_path / "pytest.toml").write_text(
         '[pytest]\npythonpath = ["tools"]\ntestpaths = ["tests"]\nmarkers = ["slow"]\n'
     )
-    (tmp_path / "tests" / "test_page.py").write_text("def test_a(browser):\n    pass\n\n\ndef test_b():\n    pass\n")
+    (tmp_path / "tests" / "test_page.py").write_text(
+        "import pytest\n\ndef test_a(browser): pass\ndef test_b(): pass\n"
+        "@pytest.mark.parametrize('browser', ['firefox'], indirect=True)\ndef test_c(browser): pass\n"
+    )
     env = {"PATH": "", "HOME": str(tmp_path), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest"]
 
@@ -206,9 +209,10 @@ def test_pytest_says_that_it_passed_without_pages(tmp_path):
         call = [*command, *options]
         return subprocess.run(call, cwd=tmp_path, env=env | more, capture_output=True, text=True, check=False).stdout
 
-    passing, failing = said("-n", "1"), said(CI="true")
+    passing, failing = said("-n", "1", "-rs"), said(CI="true")
     assert "passed without pages: no browser was found" in passing and "(1 left out)" in passing
-    assert "passed without pages" not in failing and "1 passed, 1 error" in failing
+    assert "no Firefox was found; install one" in passing and "1 passed, 2 skipped" in passing
+    assert "passed without pages" not in failing and "1 passed, 2 errors" in failing
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from browser import found
 from torch import nn
 from torchvision import ops
 
@@ -56,7 +55,6 @@ def test_a_packed_network_is_that_of_torch(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("browser", found(), indirect=True, scope="module")
 @pytest.mark.parametrize("dtype", ["<f4", "<f2"])
 def test_the_page_and_torch_agree(browser, dtype):
     source = module("page.js", "network.js") + "\nexport { forward, unpackNetwork };"

@@ -1,7 +1,7 @@
-"""Find the Chromium that the page tests drive; with --install, try to get one where there is none.
+"""Find the browsers that the page tests drive; with --install, try to get those that are not there.
 
-With --found, nothing is said but by the exit status: 0 if there is one.
-CHROMIUM=/path/to/browser names one. Otherwise: a Chromium or Chrome on the PATH, then Playwright's own.
+With --found, nothing is said but by the exit status: 0 if there is a Chromium. CHROMIUM=/path/to/browser and
+FIREFOX=/path/to/browser name one. Otherwise: a Chromium or Chrome, and a Firefox, on the PATH; then Playwright's own.
 """
 
 import os
@@ -10,47 +10,67 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"),
+    "firefox": ("firefox-esr", "firefox"),
+}
+BROWSERS = tuple(NAMES)
+PACKAGES = {"chromium": "chromium", "firefox": "firefox-esr"}  # of Debian
 
 
-def find() -> str | None:
+def find(name: str = "chromium") -> str | None:
     """Path of a browser, or None."""
-    if named := os.environ.get("CHROMIUM"):
+    if named := os.environ.get(name.upper()):
         return named
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    return found or _playwrights_own()
+    found = next(filter(None, map(shutil.which, NAMES[name])), None)
+    return found or _playwrights_own(name)
 
 
-def found() -> list[str]:
-    """Chromium, which is looked for anew when it is needed, and Firefox where Playwright has its own."""
-    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
-    return ["chromium", *(["firefox"] if any(folder.glob("firefox-*")) else [])]
+def settings(name: str, path: str, folder: Path) -> dict[str, str]:
+    """What Playwright is given to launch a browser; a program of its own, written into a folder, stands for Firefox."""
+    if name == "firefox" and "ms-playwright" not in path:
+        return {"executable_path": str(stand_in(path, folder)), "channel": "moz-firefox"}
+    return {"executable_path": path}
 
 
-def install() -> None:
-    """Debian's package where we may install it, else Playwright's download. Failure is only reported."""
+def stand_in(firefox: str, folder: Path) -> Path:
+    """A program that Playwright takes for a Firefox: `firefox.py` with its path, written into a folder."""
+    path = folder / "firefox"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("firefox.py")}" "{firefox}" "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def install(missing: list[str]) -> None:
+    """Debian's packages where we may install them, else Playwright's Chromium. Failure is only reported."""
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        commands = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]]
-    else:
+        packages = [PACKAGES[name] for name in missing]
+        commands = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", *packages]]
+    elif "chromium" in missing:
         commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
+    else:
+        return
     for command in commands:
-        print("No browser was found; trying:", *command, flush=True)
+        print(f"No {' or '.join(missing)} was found; trying:", *command, flush=True)
         subprocess.run(
             command, check=False, stdout=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         )
 
 
-def _playwrights_own() -> str | None:
+def _playwrights_own(name: str) -> str | None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        path = playwright.chromium.executable_path
+        path = getattr(playwright, name).executable_path
     return path if Path(path).exists() else None
 
 
 if __name__ == "__main__":
     if "--found" in sys.argv:
         sys.exit(not find())
-    if not find() and "--install" in sys.argv:
-        install()
-    print("browser:", find() or "none found; the page tests will be skipped (set CHROMIUM to name one)")
+    missing = [name for name in BROWSERS if not find(name)]
+    if missing and "--install" in sys.argv:
+        install(missing)
+    for name in BROWSERS:
+        lacking = f"none found; what needs it will be skipped (set {name.upper()} to name one)"
+        print(f"{name}: {find(name) or lacking}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hssl.checks import Count, Finite, checked
 from hssl.widgets.grids import as_picture
-from hssl.widgets.mounting import Widget, as_numbers, data_url, encode, module
+from hssl.widgets.mounting import Widget, as_numbers, check_texts, data_url, encode, isolated, module
 from hssl.widgets.networks import pack, run
 
 SIDES = ("first", "second")
@@ -76,6 +76,7 @@ class AcrossSlash(Widget):
         alt: str,
     ):
         super().__init__()
+        check_texts("alt", [alt], empty=True)
         inks = ink if ink.ndim == 3 else [ink, ink]
         if len(inks) != 2 or ink.ndim > 3:
             raise ValueError(f"ink: wanted shape (height, width) or (2, height, width), got {tuple(ink.shape)}")
@@ -109,7 +110,7 @@ class AcrossSlash(Widget):
         if self.data and not 0 <= value < len(self.data["sides"][name]["centres"]):
             most = len(self.data["sides"][name]["centres"]) - 1
             raise traitlets.TraitError(f"{name}: wanted 0 to {most}, got {value}")
-        return value
+        return int(value)
 
     def _check_networks(self, data: dict) -> None:
         try:
@@ -142,7 +143,9 @@ class AcrossSlash(Widget):
 
     def _words(self) -> str:
         data, pair = self.data, (self.first, self.second)
-        words = f"{data['alt']}: probability that one stroke continues, learned {self.probabilities()[pair]:.2f}"
+        words = (
+            f"{isolated(data['alt'])}: probability that one stroke continues, learned {self.probabilities()[pair]:.2f}"
+        )
         return words if data["exact"] is None else f"{words}, exact {data['exact'][pair[0]][pair[1]]:.2f}"
 
 

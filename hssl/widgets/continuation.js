@@ -303,7 +303,7 @@ class Strokes {
     this.rest = this.describe(seen.distances);
     this.note.textContent = this.rest;
     this.status.say(() => {
-      const words = each((name, learned, ideal) => `${name}: learned ${shown(learned, 3)}, ideal ${shown(ideal, 3)}`);
+      const words = each((name, learned, ideal) => `${isolated(name)}: learned ${shown(learned, 3)}, ideal ${shown(ideal, 3)}`);
       return `${QUESTIONS.arms}: ${words.join("; ")}.`;
     });
   }

@@ -15,11 +15,12 @@ from torch import nn
 from hssl.calibration import FLOOR
 from hssl.checks import Finite, checked
 from hssl.widgets import observers
-from hssl.widgets.mounting import Widget, module
+from hssl.widgets.mounting import Widget, check_texts, isolated, module
 from hssl.widgets.observers import Matchings
 from hssl.worlds.contours import Contours
 
 LENGTH = 0.9  # of a stroke, in the model's units
+MOST = 10  # contrast of a stroke, in standard deviations
 VIEWS = {"strokes": 4.0, "arms": 2.4}  # from the middle of the frame to its edge, in the model's units
 #: What four arms may be: by name, the matchings that say which arms continue each other.
 HYPOTHESES = {
@@ -137,22 +138,22 @@ class Continuation(Widget):
     def _check_points(self, proposal):
         points = proposal["value"]
         try:
-            ends = {mode: np.array(points[mode], float).reshape(4, 2) for mode in VIEWS}
-            lengths = np.hypot(*(ends["strokes"][1::2] - ends["strokes"][::2]).T)
-            fits = all((np.abs(ends[mode]) <= VIEWS[mode]).all() for mode in VIEWS) and (lengths > 0).all()
-            fits = fits and (np.hypot(*ends["arms"].T) >= LENGTH).all()
-        except (KeyError, TypeError, ValueError):
-            fits = False
-        if not fits:
+            ends = {mode: np.array(points[mode], float) for mode in VIEWS}
+        except (KeyError, OverflowError, TypeError, ValueError):
+            ends = {}
+        fits = bool(ends) and all(ends[mode].shape == (4, 2) for mode in VIEWS)
+        fits = fits and all((np.abs(ends[mode]) <= VIEWS[mode]).all() for mode in VIEWS)
+        fits = fits and (np.hypot(*(ends["strokes"][1::2] - ends["strokes"][::2]).T) > 0).all()
+        if not fits or (np.hypot(*ends["arms"].T) < LENGTH).any():
             raise traitlets.TraitError(f"points: wanted four ends in view for each of {list(VIEWS)}, got {points}")
-        return points
+        return {mode: of.tolist() for mode, of in ends.items()}
 
     @traitlets.validate("contrasts")
     def _check_contrasts(self, proposal):
         contrasts = proposal["value"]
-        if len(contrasts) != 2 or not all(isinstance(c, int | float) and abs(c) < np.inf for c in contrasts):
-            raise traitlets.TraitError(f"contrasts: wanted two finite numbers, got {contrasts}")
-        return contrasts
+        if len(contrasts) != 2 or not all(isinstance(c, int | float) and abs(c) <= MOST for c in contrasts):
+            raise traitlets.TraitError(f"contrasts: wanted two numbers from −{MOST} to {MOST}, got {contrasts}")
+        return [float(contrast) for contrast in contrasts]
 
     def _strokes(self) -> np.ndarray:
         """Middle (x, y) and direction of each stroke, shape (2, 3), or of each arm, shape (4, 3)."""
@@ -185,7 +186,9 @@ class Continuation(Widget):
 
     def _words(self) -> str:
         if self.mode == "arms":
-            found = (f"{name} {of['learned']:.2f} ({of['ideal']:.2f})" for name, of in self.hypotheses().items())
+            found = (
+                f"{isolated(name)} {of['learned']:.2f} ({of['ideal']:.2f})" for name, of in self.hypotheses().items()
+            )
             return f"Four arms, and how probable it is, learned (ideal), that they are: {', '.join(found)}"
         found = self.probabilities()
         numbers = f"{found['learned']:.2f} (learned), {found['ideal']:.2f} (ideal)"
@@ -195,6 +198,7 @@ class Continuation(Widget):
 def _check_hypotheses(hypotheses: Mapping[str, Matchings]) -> dict[str, list[list[tuple[int, int]]]]:
     """They with each pair in order; a ValueError where they are none, or pair an arm twice."""
     checked = {}
+    check_texts("hypotheses", hypotheses)
     for name, matchings in hypotheses.items():
         checked[name] = [[(min(pair), max(pair)) for pair in matching] for matching in matchings]
         arms = [sorted(arm for pair in matching for arm in pair) for matching in checked[name]]

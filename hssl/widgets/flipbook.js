@@ -29,19 +29,21 @@ class Flipbook {
   draw() {
     const { label, choose, slide, strips, at, bars } = this.data;
     const k = this.model.get("frame");
-    const { name, url, values } = strips.find((strip) => strip.name === this.model.get("strip"));
-    this.choice.value = name;
+    const which = strips.findIndex((strip) => strip.name === this.model.get("strip"));
+    const { name, url, values } = strips[which];
+    this.choice.selectedIndex = which;
     set(this.slider, { "aria-valuetext": at[k] });
     this.slider.value = k;
     this.value.value = k;
     this.value.textContent = at[k];
     this.picture.style.backgroundImage = `url("${url}")`;
     this.picture.style.backgroundPosition = `${(100 * k) / Math.max(1, at.length - 1)}% 0`;
-    set(this.picture, { "aria-label": `${label}; ${choose} ${name}, ${slide} ${at[k]}` });
+    const where = `${isolated(choose)} ${isolated(name)}, ${isolated(slide)} ${isolated(at[k])}`;
+    set(this.picture, { "aria-label": `${isolated(label)}; ${where}` });
     this.bars.forEach((bar, i) => bar.show(values[i][k]));
     this.status.say(() => {
-      const numbers = bars.map((bar, i) => `${bar} ${shown(values[i][k])}`);
-      return [`${choose} ${name}, ${slide} ${at[k]}`, ...numbers].join(", ");
+      const numbers = bars.map((bar, i) => `${isolated(bar)} ${shown(values[i][k])}`);
+      return [where, ...numbers].join(", ");
     });
   }
 }

@@ -1,6 +1,7 @@
 """Choose a strip of images, slide along it, and read what is measured at each of them."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from hssl.checks import Count, checked
 from hssl.widgets.grids import as_picture, check_names
-from hssl.widgets.mounting import Widget, as_numbers, data_url, module
+from hssl.widgets.mounting import Widget, as_numbers, check_texts, data_url, isolated, module
 
 MOST = 7  # images of the strip that stands in the page where no script runs, and on paper
 
@@ -61,9 +62,13 @@ class Flipbook(Widget):
         if not strips or not all(map(len, strips.values())):
             raise ValueError("strips: wanted at least one, with at least one frame")
         first, *_ = strips
+        check_texts("strips", strips)
         frames, height, width, _ = strips[first].shape
         check_names("measures", measures, strips)
         bars = list(measures[first])
+        check_texts(f"measures[{first!r}]", bars)
+        for name, text in {"label": label, "choose": choose, "slide": slide}.items():
+            check_texts(name, [text], empty=True)
         shrink = min(1, image_size / max(height, width))
         size = max(1, round(width * shrink)), max(1, round(height * shrink))
         self._frames, sent = {}, []
@@ -87,7 +92,7 @@ class Flipbook(Widget):
     def _check_frame(self, proposal):
         if self.data and not 0 <= proposal["value"] < len(self.data["at"]):
             raise traitlets.TraitError(f"frame: wanted 0 to {len(self.data['at']) - 1}, got {proposal['value']}")
-        return proposal["value"]
+        return int(proposal["value"])
 
     def _values(self) -> list[list[float]]:
         """Of the chosen strip: by measure, then by frame."""
@@ -101,22 +106,22 @@ class Flipbook(Widget):
         frames = [self._frames[self.strip][k].copy() for k in shown]
         for frame in frames:
             frame.thumbnail((128, 128))
-        words = [html.escape(f"{data['slide']} {data['at'][k]}") for k in shown]
+        words = [html.escape(f"{isolated(data['slide'])} {isolated(data['at'][k])}") for k in shown]
         cells = [
             f'<td><img src="{data_url(frame)}" alt="{word}"></td>' for frame, word in zip(frames, words, strict=True)
         ]
         rows = [("", cells), (data["slide"], [f"<td>{html.escape(data['at'][k])}</td>" for k in shown])]
         for bar, values in zip(data["bars"], self._values(), strict=True):
             rows.append((bar, [f"<td>{_shown(values[k])}</td>" for k in shown]))
-        caption = html.escape(f"{data['label']}; {data['choose']} {self.strip}")
+        caption = html.escape(f"{isolated(data['label'])}; {isolated(data['choose'])} {isolated(self.strip)}")
         body = "".join(f'<tr><th scope="row">{html.escape(name)}</th>{"".join(row)}</tr>' for name, row in rows)
         return f"<table><caption>{caption}</caption>{body}</table>"
 
     def _words(self) -> str:
-        data = self.data
-        where = f"{data['label']}; {data['choose']} {self.strip}, {data['slide']} {data['at'][self.frame]}"
-        pairs = zip(data["bars"], self._values(), strict=True)
-        numbers = ", ".join(f"{bar} {_shown(values[self.frame])}" for bar, values in pairs)
+        label, choose, slide = (isolated(self.data[name]) for name in ("label", "choose", "slide"))
+        where = f"{label}; {choose} {isolated(self.strip)}, {slide} {isolated(self.data['at'][self.frame])}"
+        pairs = zip(self.data["bars"], self._values(), strict=True)
+        numbers = ", ".join(f"{isolated(bar)} {_shown(values[self.frame])}" for bar, values in pairs)
         return f"{where}: {numbers}" if numbers else where
 
 
@@ -144,7 +149,18 @@ def _as_texts(at: Sequence | np.ndarray | None, frames: int) -> list[str]:
         return [f"{k + 1} of {frames}" for k in range(frames)]
     if len(at) != frames:
         raise ValueError(f"at: wanted one for each of {frames} frames, got {len(at)}")
-    return [value if isinstance(value, str) else _shown(float(value)) for value in at]
+    check_texts("at", [value for value in at if isinstance(value, str)], empty=True)
+    return [value if isinstance(value, str) else _shown(_as_number(value)) for value in at]
+
+
+def _as_number(value) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"at: wanted finite numbers or text, got {value!r}")
+    return number
 
 
 def _shown(value: float) -> str:

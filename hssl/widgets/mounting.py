@@ -9,7 +9,9 @@ import html
 import io
 import json
 import re
+from collections.abc import Iterable
 from typing import Literal, cast
+from unicodedata import bidirectional, category
 
 import anywidget
 import numpy as np
@@ -24,11 +26,15 @@ from hssl.files import read_text
 Stored = Literal["<f4", "<f2", "i1", "u1"]  # the types in which numbers are sent
 #: Bytes of HTML that a widget may weigh with its data and its still picture.
 SIZE_LIMIT = 300_000
+_HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines and paragraphs
+_UNSEEN = {*_HIDDEN, "Cf", "Me", "Mn", "Zs"}  # and formats, marks upon others, spaces: nothing where they stand alone
+_ORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # change the order of what follows
 
 
 class Widget(anywidget.AnyWidget):
     """What all widgets share: the static page, the limit of size, and a still for where no script runs and for paper.
 
+    The page runs scripts that stand in it, and no others; where its policy forbids them, the still stays and says so.
     On the page `element.model` is there for whoever wants to listen.
 
     A subclass names its ES module in `_esm` and the traits that it reads and writes in `_state`, and says what is
@@ -45,6 +51,7 @@ class Widget(anywidget.AnyWidget):
     _state = ("data",)
     _advice = "show less"
     _limit: int | None = None  # bytes of HTML; None means SIZE_LIMIT
+    _made: dict = {}  # noqa: RUF012, replaced and never changed: the data as they were made here
 
     data = traitlets.Dict(help="all that does not change when the reader acts").tag(sync=True)
 
@@ -55,7 +62,7 @@ class Widget(anywidget.AnyWidget):
             "STYLE": self._css,
             "STATE": json.dumps(state, separators=(",", ":"), sort_keys=True, allow_nan=False).replace("<", "\\u003c"),
             "STILL": self._still(),
-            "MODULE": base64.b64encode(str(self._esm).encode()).decode(),
+            "MODULE": str(self._esm).replace("export default ", "const control = "),
         }
         values["KEY"] = "hssl-" + hashlib.sha256("".join(values.values()).encode()).hexdigest()[:12]
         return re.sub("@([A-Z]+)@", lambda match: values[match[1]], module("page.html"))
@@ -74,14 +81,23 @@ class Widget(anywidget.AnyWidget):
     def _replace_data(self, data: dict, **choice) -> None:
         """Show other data, unless they weigh too much: then all stays as it was."""
         before = {name: getattr(self, name) for name in self._state}
-        for name, value in {"data": data, **choice}.items():
-            self.set_trait(name, value)
+        self._put({"data": data, **choice})
         size = len(self.static_html().encode())
         if size > (limit := self._limit or SIZE_LIMIT):
-            for name, value in before.items():
-                self.set_trait(name, value)
+            self._put(before)
             weight, most = (f"{weight / 1000:.0f} kB" for weight in (size, limit))
             raise ValueError(f"the widget weighs {weight}, wanted at most {most}: {self._advice}")
+
+    def _put(self, state: dict) -> None:
+        self._made = state["data"]
+        for name, value in state.items():
+            self.set_trait(name, value)
+
+    @traitlets.validate("data")
+    def _check_data(self, proposal):
+        if proposal["value"] != self._made:  # by hand, or by a message from the page
+            raise traitlets.TraitError("data: wanted those that the widget was made with; see update, or make another")
+        return proposal["value"]
 
     def _still(self) -> str:
         """HTML of what is seen at first."""
@@ -121,6 +137,35 @@ def data_url(picture: Image.Image) -> str:
             picture.convert("RGB").save(file, kind, **settings)
             found.append(f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}")
     return min(found, key=len)
+
+
+def check_texts(name: str, texts: Iterable, *, empty: bool = False) -> None:
+    r"""Raise a ValueError unless all are text that a page shows as it is: visible, and without control characters.
+
+    Args:
+        name: what errors call them. texts: names of one line. empty: they are no names; there may be none, or lines.
+
+    >>> check_texts("images", ["__proto__", "grey\x00"])
+    Traceback (most recent call last):
+    ValueError: images: wanted visible text without control characters, got 'grey\x00'
+    """
+    for text in texts:
+        seen = re.sub(r"[\t\r\n]", " ", text) if empty and isinstance(text, str) else text
+        if (
+            not isinstance(seen, str)
+            or any(category(letter) in _HIDDEN or bidirectional(letter) in _ORDERING for letter in seen)
+            or not (empty or any(category(letter) not in _UNSEEN for letter in seen))
+        ):
+            raise ValueError(f"{name}: wanted visible text without control characters, got {text!r}")
+
+
+def isolated(text: str) -> str:
+    r"""Text within a sentence: where it runs from right to left, what stands around it keeps its order.
+
+    >>> isolated("grey"), isolated("\u05d0")
+    ('grey', '\u2068א\u2069')
+    """
+    return f"\u2068{text}\u2069" if any(bidirectional(letter) in ("R", "AL") for letter in text) else text
 
 
 @explained

@@ -1,6 +1,7 @@
 // A small network of torch, run in the page; networks.py packs it, and computes the same.
 
 const FLOATS = {
+  __proto__: null,
   "<f4": (raw) => Float64Array.from(new Float32Array(raw.buffer)),
   "<f2": (raw) => Float64Array.from(new Uint16Array(raw.buffer), fromHalf),
 };
@@ -24,6 +25,8 @@ function unpackNetwork({ dtype, layers }) {
 const forward = (layers, x, n = 1) => layers.reduce((input, layer) => LAYERS[layer.kind](input, n, layer), x);
 
 const LAYERS = {
+  __proto__: null,
+
   linear(x, n, { weight, bias }) {
     const width = x.length / n;
     const y = new Float64Array(n * bias.length);

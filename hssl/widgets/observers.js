@@ -34,7 +34,7 @@ function idealLogit({ contours: model }, { distance, azimuth, turn }, [first, se
 }
 
 const idealLogits = (data, pairs, contrasts) => pairs.map((pair) => idealLogit(data, pair, contrasts));
-const OBSERVERS = { learned: learnedLogits, ideal: idealLogits };
+const OBSERVERS = { __proto__: null, learned: learnedLogits, ideal: idealLogits };
 
 /** Probability that two strokes are of one contour, by each observer, and how far apart they are. */
 function observeStrokes(data, [first, second], contrasts) {

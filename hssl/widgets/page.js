@@ -1,7 +1,8 @@
 // What all widgets need from the page: elements, numbers as text, keys, and the life of a view.
 
 const PAUSE = 500; // milliseconds of rest before something is announced
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }; // [right, down]
+// [right, down]; without a prototype, as all tables here that are looked up by name: `constructor` is in none
+const ARROWS = { __proto__: null, ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -9,6 +10,10 @@ const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeA
 /** A number with so many decimals, and a true minus sign. */
 const shown = (value, decimals = 2) => value.toFixed(decimals).replace("-", "−");
 const signed = (value, decimals) => (value < 0 ? "" : "+") + shown(value, decimals);
+
+/** Text within a sentence: where it runs from right to left, what stands around it keeps its order. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text);
 
 /** An element, of SVG where the name says so, with attributes and children; text becomes text, never HTML. */
 function make(tag, attributes = {}, ...children) {

@@ -190,7 +190,7 @@ class Hit {
     this.name.textContent = picture.name;
     this.value.value = hit.cosine;
     this.value.textContent = shown(hit.cosine);
-    set(this.button, { "aria-label": `${picture.name}, ${spot(hit.at)}, similarity ${shown(hit.cosine)}` });
+    set(this.button, { "aria-label": `${isolated(picture.name)}, ${spot(hit.at)}, similarity ${shown(hit.cosine)}` });
   }
 }
 
@@ -231,13 +231,14 @@ class Patches {
   constructor(model, el) {
     const { pictures, levels, maps, measures, networks, across } = model.get("data");
     Object.assign(this, { model, levels, measures, across, pictures: [...pictures], active: "first" });
+    this.listening = new AbortController(); // to `el`, which outlives this view
     this.grids = maps.map((ofPicture) => ofPicture.map(unpackGrid));
     this.networks = networks.map((of) => of && { ...of, network: unpackNetwork(of) });
     this.ramps = Object.fromEntries(Object.entries(measures).map(([name, scale]) => [name, ramp(scale.colours)]));
     this.status = new Status();
     const keys = "arrow keys move the patch, Enter takes the other one.";
     this.original = new Panel("picture", `The picture: ${keys}`);
-    this.panels = levels.map((level) => new Panel(level, `Windows of ${level}: ${keys}`));
+    this.panels = levels.map((level) => new Panel(level, `Windows of ${isolated(level)}: ${keys}`));
     this.everything = [this.original, ...this.panels];
     this.listen(this.original, () => this.selection().level);
     this.panels.forEach((panel, i) => this.listen(panel, () => levels[i]));
@@ -264,7 +265,7 @@ class Patches {
   }
 
   nameEach() {
-    const named = ({ name, note }) => make("option", {}, note ? `${name} (${note})` : name);
+    const named = ({ name, note }) => make("option", {}, note ? `${isolated(name)} (${note})` : name);
     this.picture.replaceChildren(...this.pictures.map(named));
   }
 
@@ -277,20 +278,25 @@ class Patches {
       event.preventDefault();
       el.classList.toggle("hssl-dropping", inside);
     };
-    el.addEventListener("dragover", over(true));
-    el.addEventListener("dragleave", over(false));
-    el.addEventListener("drop", (event) => {
+    const drop = (event) => {
       over(false)(event);
       if (event.dataTransfer.files[0]) this.analyse(event.dataTransfer.files[0]);
-    });
+    };
+    const calls = { dragover: over(true), dragleave: over(false), drop };
+    for (const [event, call] of Object.entries(calls)) el.addEventListener(event, call, this.listening);
     return make("label", { class: "hssl-own" }, `${OWN}, chosen or dropped here (it stays in this page) `, file);
   }
 
-  /** Embeds a picture of the reader's, reduced to the size of the others, and shows it. */
+  stop = () => this.listening.abort();
+
+  /** Embeds a picture of the reader's, reduced to the size of the others, and shows it, unless another one came. */
   async analyse(file) {
+    this.latest = file;
+    const isLate = () => file !== this.latest || this.listening.signal.aborted;
     this.status.now("The picture is being analysed …");
     const bitmap = await createImageBitmap(file).catch(() => undefined);
-    if (!bitmap) return this.status.now(`The browser cannot read ${file.name} as an image.`);
+    if (isLate()) return;
+    if (!bitmap) return this.status.now(`The browser cannot read ${isolated(file.name)} as an image.`);
     const most = Math.max(...this.networks.map((of) => of?.size ?? 0));
     const scale = this.model.get("data").longest / Math.max(bitmap.width, bitmap.height);
     const fitted = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor((side * scale) / most)) * most);
@@ -306,6 +312,7 @@ class Patches {
     for (const of of this.networks) {
       grids.push(of && embedPatches(context.getImageData(0, 0, width, height), of));
       await new Promise((done) => setTimeout(done)); // the page stays alive
+      if (isLate()) return;
     }
     const [others, of] = [this.model.get("data").pictures.length, { url: canvas.toDataURL(), width, height }];
     this.pictures[others] = { name: OWN, alt: OWN, ...of };
@@ -492,10 +499,10 @@ class Patches {
     const { values, grid, pins } = this.shownAt(level);
     const value = shown(values[pins.second[0] * grid.columns + pins.second[1]]);
     const { name } = this.measures[this.model.get("measure")];
-    const here = `${image}, ${level}. First: ${spot(pins.first)}; second: ${spot(pins.second)}; ${name} ${value}.`;
+    const here = `${isolated(image)}, ${isolated(level)}. First: ${spot(pins.first)}; second: ${spot(pins.second)}; ${name} ${value}.`;
     const [best] = this.across ? this.found : [];
     if (!best) return here;
-    const there = `${this.pictures[best.which].name}, ${spot(best.at)}, similarity ${shown(best.cosine)}`;
+    const there = `${isolated(this.pictures[best.which].name)}, ${spot(best.at)}, similarity ${shown(best.cosine)}`;
     return `${here} Most similar elsewhere: ${there}.`;
   }
 }

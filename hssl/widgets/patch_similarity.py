@@ -4,6 +4,7 @@ What is computed stands in `grids`; the page does the same.
 """
 
 import itertools
+import operator
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -14,11 +15,12 @@ from PIL import Image, ImageDraw
 from hssl.checks import Count, Whole, checked
 from hssl.encoders import ConvNet
 from hssl.widgets.grids import as_grid, as_picture, as_scale, check_names, cosines, draw_map, locate
-from hssl.widgets.mounting import Widget, as_numbers, data_url, decode, module
+from hssl.widgets.mounting import Widget, as_numbers, check_texts, data_url, decode, isolated, module
 from hssl.widgets.networks import pack
 
 STILL = 200  # pixels, longer side of each panel in the still picture
 TILE = 96  # pixels, longer side of what is seen there of another image
+OWN = "your own picture"  # what the page calls the reader's
 AROUND = 3, 0.2  # that is so many windows a side, or more: such a share of the image
 
 
@@ -84,6 +86,11 @@ class PatchSimilarity(Widget):
     ):
         if not images:
             raise ValueError("images: wanted at least one")
+        check_texts("images", images)
+        if OWN in images:
+            raise ValueError(f"images: wanted another name than {OWN!r}, which is the reader's")
+        check_texts("alt", (alt or {}).values(), empty=True)
+        check_texts("probability_of", [probability_of])
         if image_size < 16:
             raise ValueError(f"image_size: wanted at least 16 pixels, got {image_size}")
         if not set(held_out) <= set(images):
@@ -112,6 +119,7 @@ class PatchSimilarity(Widget):
         levels = list(vectors[next(iter(self._shown))])
         if not levels:
             raise ValueError("vectors: wanted at least one window size")
+        check_texts("vectors", levels)
         check_names("logits", levels if logits is None else logits, levels)
         pictures, maps = [], []
         for name, picture in self._shown.items():
@@ -126,7 +134,7 @@ class PatchSimilarity(Widget):
         data["measures"] = _measures(levels, logits, self._of)
         data["networks"] = _networks(levels, networks or {})
         choice = self.selection
-        if not _fits(data, choice):
+        if not _as_selection(data, choice):
             row, column = maps[0][0]["rows"] // 2, maps[0][0]["columns"] // 2
             choice = {"image": next(iter(self._shown)), "level": levels[0], "row": row, "column": column}
         measure = self.measure if self.measure in data["measures"] else "cosine"
@@ -182,10 +190,11 @@ class PatchSimilarity(Widget):
 
     @traitlets.validate("selection")
     def _check_selection(self, proposal):
-        if self.data and not _fits(self.data, proposal["value"]):
+        chosen = _as_selection(self.data, proposal["value"]) if self.data else proposal["value"]
+        if chosen is None:
             wanted = "selection: wanted image, level, row and column of a patch"
             raise traitlets.TraitError(f"{wanted}, got {proposal['value']}")
-        return proposal["value"]
+        return chosen
 
     @traitlets.validate("measure")
     def _check_measure(self, proposal):
@@ -232,13 +241,14 @@ class PatchSimilarity(Widget):
         (row, column), (row_2, column_2) = self.patch(level), self.second(level)
         value = _shown(self.values(level)[row_2, column_2])
         words = (
-            f"{chosen['image']} with two patches of {level}, row {row + 1}, column {column + 1} and row {row_2 + 1}, "
-            f"column {column_2 + 1}, {self.data['measures'][self.measure]['name']} {value}; one panel a window size "
-            f"({', '.join(self.data['levels'])}) lights all patches up by theirs to the first"
+            f"{isolated(chosen['image'])} with two patches of {isolated(level)}, row {row + 1}, column {column + 1} "
+            f"and row {row_2 + 1}, column {column_2 + 1}, {self.data['measures'][self.measure]['name']} {value}; "
+            f"one panel a window size ({', '.join(map(isolated, self.data['levels']))}) "
+            "lights all patches up by theirs to the first"
         )
         if not self._across:
             return words
-        hits = [f"{of}, row {r + 1}, column {c + 1}, {_shown(value)}" for of, r, c, value in self.elsewhere()]
+        hits = [f"{isolated(of)}, row {r + 1}, column {c + 1}, {_shown(value)}" for of, r, c, value in self.elsewhere()]
         return f"{words}. Below, the most similar patches of the other images: {'; '.join(hits)}"
 
 
@@ -310,12 +320,17 @@ def _find(data: dict, image: str, level: str) -> dict:
     return data["maps"][names.index(image)][data["levels"].index(level)]
 
 
-def _fits(data: dict, chosen: dict) -> bool:
+def _as_selection(data: dict, chosen: dict) -> dict | None:
+    """What is chosen, its numbers as whole ones; None where there are no such patches."""
+    known = {"image", "level", "row", "column"}
     try:
         grid = _find(data, chosen["image"], chosen["level"])
-        pins = [(chosen["row"], chosen["column"]), chosen.get("second") or (0, 0)]
-        pins = [(int(row), int(column)) for row, column in pins]
-    except (KeyError, TypeError, ValueError):
-        return False
-    inside = all(0 <= row < grid["rows"] and 0 <= column < grid["columns"] for row, column in pins)
-    return inside and set(chosen) <= {"image", "level", "row", "column", "second"}
+        pins = [(chosen["row"], chosen["column"]), *([chosen["second"]] if chosen.get("second") is not None else [])]
+        pins = [tuple(int(operator.index(at)) for at in pin) for pin in pins]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    inside = all(len(pin) == 2 and 0 <= pin[0] < grid["rows"] and 0 <= pin[1] < grid["columns"] for pin in pins)
+    if not inside or not known <= set(chosen) <= known | {"second"}:
+        return None
+    first = {"image": chosen["image"], "level": chosen["level"], "row": pins[0][0], "column": pins[0][1]}
+    return first | ({"second": list(pins[1])} if len(pins) > 1 else {})
