@@ -44,8 +44,8 @@ def stand_in(firefox: str, folder: Path) -> Path:
 def install(missing: list[str]) -> None:
     """Debian's packages where we may install them, else Playwright's Chromium. Failure is only reported."""
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = [PACKAGES[name] for name in missing]
-        commands = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", *packages]]
+        commands = [["apt-get", "update", "-qq"]]
+        commands += [["apt-get", "install", "-y", "-qq", PACKAGES[name]] for name in missing]  # each by itself
     elif "chromium" in missing:
         commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
     else:
