@@ -106,6 +106,8 @@ def _of_class(name: str, thing: type) -> dict[str, tuple[Callable, Callable]]:
 def recorded(room: Path) -> dict[str, Arguments]:
     """By full name, the arguments of a call: the first in the function's own example, or else one on the way there."""
     known = functions()
+    for name in known.keys() - set(SKIPPED):  # what another test has asked for would not be called again
+        _forget(known[name][0])
     names = {plain.__code__: name for name, (_, plain) in known.items()}
     homes = {
         f"{plain.__module__}.{plain.__qualname__}".removesuffix(".__init__"): name for name, plain in _plain(known)
@@ -126,6 +128,12 @@ def recorded(room: Path) -> dict[str, Arguments]:
             if name and name not in SKIPPED:
                 _run(test, note, lambda name=name: name in direct and not inspect.isclass(known[name][0]))
     return on_the_way | direct
+
+
+def _forget(thing: Any) -> None:
+    while thing is not None:
+        getattr(thing, "cache_clear", lambda: None)()
+        thing = getattr(thing, "__wrapped__", None)
 
 
 def _plain(known: dict[str, tuple[Callable, Callable]]) -> list[tuple[str, Callable]]:
