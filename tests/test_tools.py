@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -50,6 +51,12 @@ results.record("{0}", "a", 0.5, tolerance=0.1)
 """
 
 
+def as_started_by_hand():
+    """Below nohup, or in the background of a shell, signals are ignored, and so they would be by what is started."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def started(house, tmp_path):
     """Starts the runner itself, on a chapter that waits for another or for ever; says which process is its kernel."""
@@ -65,7 +72,8 @@ def started(house, tmp_path):
         write(house, MEET.format(name, other))
         (house / "text" / "demo.md").rename(house / "text" / f"{name}.md")
         command = [sys.executable, house / "tools" / "run.py", name]
-        runners.append(subprocess.Popen(command, env={**os.environ, **settings, **paths}, start_new_session=True))
+        how: dict[str, Any] = {"env": {**os.environ, **settings, **paths}, "start_new_session": True}
+        runners.append(subprocess.Popen(command, preexec_fn=as_started_by_hand, **how))
         return runners[-1]
 
     def kernel(name):
