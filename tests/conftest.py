@@ -1,6 +1,7 @@
 """What several test files need: the browsers, and what they ask them."""
 
 import os
+import signal
 import sys
 from contextlib import ExitStack
 from functools import cache
@@ -31,6 +32,17 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"browser", "host"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def as_started_by_hand():
+    """A `preexec_fn`: without it, what starts below nohup, or in the background of a shell, ignores signals."""
+
+    def default():
+        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+            signal.signal(number, signal.SIG_DFL)
+
+    return default
 
 
 @pytest.fixture(scope="session")

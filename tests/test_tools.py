@@ -51,14 +51,8 @@ results.record("{0}", "a", 0.5, tolerance=0.1)
 """
 
 
-def as_started_by_hand():
-    """Below nohup, or in the background of a shell, signals are ignored, and so they would be by what is started."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-
-
 @pytest.fixture
-def started(house, tmp_path):
+def started(house, as_started_by_hand, tmp_path):
     """Starts the runner itself, on a chapter that waits for another or for ever; says which process is its kernel."""
     runners = []
     for name in ("tools", "meet", "temporary", "runtime"):

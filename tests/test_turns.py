@@ -41,13 +41,11 @@ def house(tmp_path):
 
 
 @pytest.fixture
-def make(house):
-    started = []
+def make(house, as_started_by_hand):
+    started, how = [], {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
 
     def make(*goal):
-        process = subprocess.Popen(
-            ["make", *goal], cwd=house, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = subprocess.Popen(["make", *goal], cwd=house, preexec_fn=as_started_by_hand, **how)
         started.append(process)
         return process
 
@@ -56,6 +54,16 @@ def make(house):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+@pytest.fixture
+def one_behind_the_other(house, make):
+    """Two `make address`: one works, and the other waits for it."""
+    first = make("address", "URL=one")
+    until_log_has(house, 1, first)
+    second = make("address", "URL=two")
+    assert waits(second, house)
+    return first, second
 
 
 def until_log_has(house, count, *working):
@@ -92,31 +100,23 @@ def test_recordings_go_on_together(house, make):
     assert [process.wait() for process in both] == [0, 0]
 
 
-def test_two_of_the_others_do_not(house, make):
-    first = make("address", "URL=one")
-    until_log_has(house, 1, first)
-    second = make("address", "URL=two")
-    assert waits(second, house) and log(house) == ["one begins"]
+def test_two_of_the_others_do_not(house, one_behind_the_other):
+    first, second = one_behind_the_other
+    assert log(house) == ["one begins"]
     for url in ("two", "one"):
         (house / f"{url} may end").touch()
     assert first.wait() == second.wait() == 0
     assert log(house) == ["one begins", "one ends", "two begins", "two ends"]
 
 
-def test_nobody_waits_for_one_that_was_killed(house, make):
-    first = make("address", "URL=one")
-    until_log_has(house, 1, first)
-    second = make("address", "URL=two")
-    assert waits(second, house)
+def test_nobody_waits_for_one_that_was_killed(house, one_behind_the_other):
+    first, second = one_behind_the_other
     os.killpg(first.pid, signal.SIGKILL)
     (house / "two may end").touch()
     assert second.wait() == 0 and log(house) == ["one begins", "two begins", "two ends"]
 
 
-def test_one_that_waits_can_be_interrupted(house, make):
-    first = make("address", "URL=one")
-    until_log_has(house, 1, first)
-    second = make("address", "URL=two")
-    assert waits(second, house)
+def test_one_that_waits_can_be_interrupted(one_behind_the_other):
+    _, second = one_behind_the_other
     os.killpg(second.pid, signal.SIGINT)
     assert second.wait() != 0 and "Traceback" not in second.stderr.read()
