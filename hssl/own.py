@@ -43,10 +43,10 @@ EXPORTS = (".npz", ".parquet")
 PAGE_LIMIT = 100_000_000  # bytes; beyond them a browser gives up
 Few = Annotated[int, Is[lambda value: 1 <= value <= 8]]
 WORDS[Few] = "a whole number from 1 to 8"
-Images = Mapping[str, Float[Tensor, "3 _ _"]]  # by name, in [0, 1]
-Vectors = Mapping[
-    str, Mapping[str, Float[Tensor, "_ _ _"]]
-]  # by name of the image, then by window size, shape (rows, cols, dim)
+#: By name; values in [0, 1].
+Images = Mapping[str, Float[Tensor, "3 _ _"]]
+#: By name of the image, then by window size, shape (rows, cols, dim).
+Vectors = Mapping[str, Mapping[str, Float[Tensor, "_ _ _"]]]
 
 
 @checked
