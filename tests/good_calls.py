@@ -74,7 +74,7 @@ MORE = """
 """
 #: Those that only take long, to find what no argument decides.
 SKIPPED = ("hssl.worlds.icons.train_names", "hssl.worlds.icons.held_out_pairs")
-_BETWEEN = re.compile(r"hssl/checks\.py|jaxtyping|beartype|contextlib")  # code that calls what it decorates
+_BETWEEN = re.compile(r"hssl/checks/|jaxtyping|beartype|contextlib")  # code that calls what it decorates
 
 Arguments = dict[str, Any]
 

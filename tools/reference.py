@@ -55,7 +55,7 @@ def public() -> dict[str, dict[str, Any]]:
     exported = {id(thing) for found in homes.values() for thing in found.values()}
     for name, module in loaded.items():
         for key, thing in vars(module).items():
-            own = not key.startswith("_") and _documented(thing) and thing.__module__ == name
+            own = not key.startswith("_") and "._" not in name and _documented(thing) and thing.__module__ == name
             if own and id(thing) not in exported:
                 homes[name][key] = thing
     return homes
