@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hssl.checks import Count, Fraction, NonNegative, checked, finite, in_floats
+from hssl.checks import ArgumentError, Count, Fraction, NonNegative, checked, finite, in_floats
 
 REACH, KNOTS = 5.0, 17  # of the integral over t: from −5 to 5, at so many points
 
@@ -120,6 +120,8 @@ def sigreg(
     >>> sigreg(z, generator=g) < sigreg(z[:, :1].expand(-1, 3), generator=g)
     tensor(True)
     """
+    if not len(embeddings):
+        raise ArgumentError("embeddings: wanted at least one, got none")
     place = embeddings.device if generator is None else generator.device
     a = torch.randn(embeddings.shape[1], directions, generator=generator, dtype=embeddings.dtype, device=place)
     a = a.to(embeddings.device)

@@ -260,6 +260,7 @@ def auc_between(positive: Scores, negative: Real[Tensor, " m"] | Real[np.ndarray
     >>> auc_between(torch.tensor([0.35, 0.8]), torch.tensor([0.1, 0.4]))
     0.75
     """
+    finite(1, positive=positive, negative=negative)
     scores = [torch.as_tensor(of).detach().cpu().double() for of in (positive, negative)]
     return auc(torch.cat(scores), torch.arange(len(positive) + len(negative)) < len(positive))
 

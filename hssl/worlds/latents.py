@@ -270,12 +270,18 @@ def mix(latents: Float[Tensor, "batch n"], layers: Float[Tensor, "layers n n"]) 
 def unmix(observations: Float[Tensor, "batch n"], layers: Float[Tensor, "layers n n"]) -> Float[Tensor, "batch n"]:
     """The latents, shape (batch, n), behind observations, shape (batch, n).
 
+    Raises:
+        ArgumentError: a layer that cannot be inverted.
+
     >>> unmix(torch.tensor([[2.0, 4.0]]), 2 * torch.eye(2)[None])
     tensor([[1., 2.]])
     """
     x = observations
     for i, weight in enumerate(layers.flip(0)):
-        x = torch.linalg.solve(weight, leaky_relu(x, 1 / SLOPE).T if i else x.T).T
+        solved, failed = torch.linalg.solve_ex(weight, leaky_relu(x, 1 / SLOPE).T if i else x.T)
+        if failed:
+            raise ArgumentError("layers: wanted matrices that can be inverted, got one that is singular")
+        x = solved.T
     return x
 
 

@@ -57,7 +57,8 @@ class Latents(NamedTuple):
     labels: Int[Tensor, " n"]  #: shape (n,), int64: the class, an index into CLASSES
     values: Float[Tensor, "n 10"]  #: shape (n, 10), in [−1, 1], columns as in LATENTS
 
-    def rows(self, which) -> "Latents":
+    @explained
+    def rows(self, which: Int[Tensor, " k"] | Bool[Tensor, " n"] | list[int] | slice) -> "Latents":
         """Some of the scenes: a slice, a mask, or indices."""
         return Latents(self.labels[which], self.values[which])
 
