@@ -5,7 +5,7 @@
 #   make test                 the whole suite, one seed of each sweep (HSSL_SEEDS=all: every one); nothing to do if nothing
 #                             changed since it passed (FORCE=1: do it again)
 #   make test-fast            lint, types, unit tests and examples: no notebooks, no browser, about a minute
-#   make alone                every notebook with only the wheel, in an empty folder: more than an hour
+#   make alone                every notebook with only the wheel, in an empty folder, one seed of each sweep: half an hour
 #   make lab                  JupyterLab on the notebooks, which keeps text/ and book/ together
 #   make lint                 ruff and pyright over the code, ruff over the notebooks
 #   make format               ruff's form for the code and for the notebooks and their twins
@@ -86,7 +86,7 @@ unit-tests: # in whatever environment BIN names
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest --quiet -m "not slow" -n 2 --dist loadfile tests hssl
 
 alone: $(ENVIRONMENT)
-	HSSL_ALONE=all $(BIN)/python -m pytest --verbose tests/test_alone.py
+	HSSL_ALONE=all OMP_NUM_THREADS=$(THREADS) LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n logical --verbose tests/test_alone.py
 
 run: $(ENVIRONMENT)
 	$(BIN)/python tools/run.py $(CHAPTER)

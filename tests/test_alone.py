@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 SUMMARIES = ["answers", "intro", "results"]  # pages that show what other chapters have recorded
-EVERY = os.environ.get("HSSL_ALONE") == "all"  # the chapters, too: they take more than an hour
+EVERY = os.environ.get("HSSL_ALONE") == "all"  # the chapters, too: they take half an hour
 LEFT_OUT = (".git", ".venv", "_build", "__pycache__", "*.egg-info", ".ipynb_checkpoints", ".*_cache")
 NAMED = {  # by page, files that only the book has; may only shrink
     ("results", "../_toc.yml"),  # without it the chapters stand in no parts
@@ -97,7 +97,7 @@ def test_a_notebook_runs_with_the_wheel_in_an_empty_folder(house, tmp_path, name
     client = NotebookClient(
         notebook, startup_timeout=3600, iopub_timeout=3600, resources={"metadata": {"path": str(tmp_path)}}
     )
-    with client.setup_kernel(env=clean(PYTHONPATH=str(house / "installed"), HSSL_PROGRESS="0")):
+    with client.setup_kernel(env=clean(PYTHONPATH=str(house / "installed"), HSSL_PROGRESS="0", **one_seed(name))):
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
     file = ast.literal_eval(notebook.cells[0].outputs[0]["data"]["text/plain"])
@@ -109,6 +109,12 @@ def test_a_notebook_runs_with_the_wheel_in_an_empty_folder(house, tmp_path, name
     assert not list(tmp_path.iterdir())
     if name == "answers":
         assert shown(notebook)[1:] == stored  # nothing on it is measured
+
+
+def one_seed(name):
+    """As in the suite: of each sweep one seed, unless all are asked for."""
+    kept = ROOT / "book" / "results" / "runs" / "quick" / f"{name}.json"
+    return {} if os.environ.get("HSSL_SEEDS") == "all" else {"HSSL_RUNS_FROM": str(kept)}
 
 
 def shown(notebook):
