@@ -16,6 +16,11 @@ FLAGS = {
     "--disable-background-networking --disable-component-update --disable-sync",
     "firefox": "",
 }
+#: Firefox takes from its preferences what Chromium is told for each page.
+LOOKS = {
+    "dark": {"layout.css.prefers-color-scheme.content-override": 0},
+    "forced": {"browser.display.document_color_use": 2, "ui.useAccessibilityTheme": 1},
+}
 PATIENCE = 120_000  # milliseconds until a page that stands still is an error, however busy the machine is
 NO_BROWSER = "no browser was found; install Chromium or name one in CHROMIUM"
 NO_FIREFOX = f"no Firefox was found; install one (Debian: {PACKAGES['firefox']}) or name one in FIREFOX"
@@ -53,13 +58,15 @@ def paths():
 
 @pytest.fixture(scope="module")  # its event loop must not outlive the file: notebooks run their own
 def launch(paths, tmp_path_factory):
-    """Gives a browser by its name: the same one each time that a file asks."""
+    """Gives a browser by its name, such as "firefox" or "firefox dark": the same one each time that a file asks."""
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
 
         @cache
-        def launch(name):
+        def launch(named):
+            name, _, look = named.partition(" ")
             how = settings(name, paths[name], tmp_path_factory.mktemp("browser"))
+            how |= {"firefox_user_prefs": LOOKS[look]} if look else {}
             launched = getattr(playwright, name).launch(timeout=PATIENCE, args=FLAGS[name].split(), **how)
             launched.new_page, launched.new_context = map(_patient, (launched.new_page, launched.new_context))
             stack.callback(launched.close)
@@ -72,12 +79,13 @@ def launch(paths, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser(request, paths):
     """Chromium, or the browser that a test asks for; what needs it is skipped where it is missing. CI has both."""
-    name = getattr(request, "param", "chromium")
+    named = getattr(request, "param", "chromium")
+    name = named.partition(" ")[0]
     if name == "firefox" and sys.platform == "win32":
         pytest.skip("the program that stands for Firefox needs a shell")
     if paths[name] is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING[name])
-    return request.getfixturevalue("launch")(name)
+    return request.getfixturevalue("launch")(named)
 
 
 def _patient(make):

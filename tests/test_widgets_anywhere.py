@@ -11,6 +11,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from browser import BROWSERS
 from PIL import Image
 from playwright.sync_api import expect
 from test_widgets_browser import (
@@ -119,7 +120,11 @@ def test_paper_has_the_stills_and_their_words(show, widgets):  # noqa: F811
         page.emulate_media(media="print", color_scheme=scheme)
         assert_stills(page, widgets)
     assert not any(words.is_visible() for words in page.get_by_text(ABSENT).all())
-    assert len(re.findall(rb"/Subtype\s*/Image", page.pdf())) >= 4
+
+
+@everywhere
+def test_a_print_has_the_images(show, widgets):  # noqa: F811
+    assert len(re.findall(rb"/Subtype\s*/Image", show(*widgets).pdf())) >= 4
 
 
 @pytest.fixture
@@ -205,8 +210,15 @@ PARTS = {
         *(".hssl-tile", ".hssl-answer > div", ".hssl-question"),
     ],
 }
-COLOURS = [{"scheme": "dark"}, {"forced_colors": "active"}]
-in_other_colours = pytest.mark.parametrize("colours", COLOURS, ids=["dark", "forced"])
+ASKED = {"scheme": "(prefers-color-scheme: dark)", "forced_colors": "(forced-colors: active)"}
+COLOURS = {"dark": {"scheme": "dark"}, "forced": {"forced_colors": "active"}}
+in_other_colours = pytest.mark.parametrize(
+    ("browser", "colours"),
+    [(browser, COLOURS[look]) for look in COLOURS for browser in ("chromium", f"firefox {look}")],
+    ids=[f"{look}-{browser}" for look in COLOURS for browser in BROWSERS],
+    indirect=["browser"],
+    scope="module",
+)
 
 
 def differ(image, other):
@@ -223,6 +235,7 @@ def unscrolled(page):
 @in_other_colours
 def test_every_part_is_seen(show, widgets, colours):  # noqa: F811
     page = show(*widgets, **colours)
+    assert all(page.evaluate(f"matchMedia('{ASKED[of]}').matches") for of in colours)
     unscrolled(page)
     rest(page)
     whole = pixels(page.screenshot())
