@@ -36,6 +36,9 @@ CODE := $(shell find hssl tests tools text benchmarks .ci .github -type f -not -
   Makefile MANIFEST.in README.md constraints.txt constraints.lock jupytext.toml pyproject.toml
 # Tests run side by side, so each has one thread, unless OMP_NUM_THREADS says otherwise.
 THREADS := $(or $(OMP_NUM_THREADS),1)
+# With more threads there are fewer processes: two threads in each of two processes on two cores took three times as long.
+CORES := len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+WORKERS = $(shell $(PYTHON) -c 'import os; print(max(1, $(CORES) // $(THREADS)))')
 # The suite passes under a setting of these, so each setting has its own note that it passed.
 SETTING := $(subst /,_,budget-$(HSSL_BUDGET)-seeds-$(HSSL_SEEDS)-cpu-$(ATEN_CPU_CAPABILITY)-threads-$(THREADS))
 PASSED := _build/passed/$(SETTING)
@@ -86,7 +89,7 @@ unit-tests: # in whatever environment BIN names
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest --quiet -m "not slow" -n 2 --dist loadfile tests hssl
 
 alone: $(ENVIRONMENT)
-	HSSL_ALONE=all OMP_NUM_THREADS=$(THREADS) LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n logical --verbose tests/test_alone.py
+	HSSL_ALONE=all OMP_NUM_THREADS=$(THREADS) LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n $(WORKERS) --verbose tests/test_alone.py
 
 run: $(ENVIRONMENT)
 	$(BIN)/python tools/run.py $(CHAPTER)
@@ -102,12 +105,12 @@ $(SITE)/.built: $(ENVIRONMENT) $(PAGES)
 	$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf $(SITE) _build/.doctrees; exit 1; }
 	@touch $@
 
-# A file, or a notebook, on each core, in the order of conftest.py. Where no browser is found, the note is not written.
+# A file, or a notebook, on each core that is left, in the order of conftest.py. Where no browser is found, the note is not written.
 $(PASSED): $(SITE)/.built $(CODE) $(if $(FORCE),force)
 	@rm -f $@
 	$(LINT)
 	$(BIN)/python tools/browser.py --install
-	OMP_NUM_THREADS=$(THREADS) LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=$(THREADS) LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@mkdir -p $(@D)
 	@! $(BIN)/python tools/browser.py --found || touch $@
 

@@ -56,6 +56,14 @@ def make(house, as_started_by_hand):
         process.communicate()
 
 
+@pytest.mark.parametrize("threads", [1, 2, 64])
+def test_threads_and_processes_are_no_more_than_cores(house, threads):
+    how = {"cwd": house, "env": os.environ | {"OMP_NUM_THREADS": str(threads)}, "text": True}
+    said = subprocess.run(["make", "--dry-run", "alone"], check=True, stdout=subprocess.PIPE, **how).stdout
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert f"-n {max(1, cores // threads)} " in said
+
+
 @pytest.fixture
 def one_behind_the_other(house, make):
     """Two `make address`: one works, and the other waits for it."""
