@@ -5,7 +5,7 @@
 #   make test                 the whole suite, one seed of each sweep (HSSL_SEEDS=all: every one); nothing to do if nothing
 #                             changed since it passed (FORCE=1: do it again)
 #   make test-fast            lint, types, unit tests and examples: no notebooks, no browser, about a minute
-#   make alone                every notebook with only the wheel, in an empty folder, one seed of each sweep: half an hour
+#   make alone                every notebook with only the wheel, in an empty folder, one seed of each sweep
 #   make lab                  JupyterLab on the notebooks, which keeps text/ and book/ together
 #   make lint                 ruff and pyright over the code, ruff over the notebooks
 #   make format               ruff's form for the code and for the notebooks and their twins
@@ -105,7 +105,7 @@ $(SITE)/.built: $(ENVIRONMENT) $(PAGES)
 	$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf $(SITE) _build/.doctrees; exit 1; }
 	@touch $@
 
-# A file, or a notebook, on each core that is left, in the order of conftest.py. Where no browser is found, the note is not written.
+# A file, or a notebook, in each process, in the order of conftest.py. Where no browser is found, the note is not written.
 $(PASSED): $(SITE)/.built $(CODE) $(if $(FORCE),force)
 	@rm -f $@
 	$(LINT)

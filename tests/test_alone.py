@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 SUMMARIES = ["answers", "intro", "results"]  # pages that show what other chapters have recorded
-EVERY = os.environ.get("HSSL_ALONE") == "all"  # the chapters, too: they take half an hour
+EVERY = os.environ.get("HSSL_ALONE") == "all"  # the chapters, too: they take long
 LEFT_OUT = (".git", ".venv", "_build", "__pycache__", "*.egg-info", ".ipynb_checkpoints", ".*_cache")
 NAMED = {  # by page, files that only the book has; may only shrink
     ("results", "../_toc.yml"),  # without it the chapters stand in no parts
