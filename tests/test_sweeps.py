@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from hssl.training import side_by_side, sweep, sweeps
 
@@ -33,6 +34,17 @@ def test_measures_may_be_objects():
 def test_each_run_has_one_thread_and_the_order_is_kept():
     runs = side_by_side(lambda number: (number, torch.get_num_threads()), [{"number": n} for n in range(5)], workers=2)
     assert runs == [(n, 1) for n in range(5)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_linear_algebra_of_a_run_has_one_thread_too_and_the_caller_keeps_its_own(workers):
+    def threads_of_blas(of=None):
+        np.linalg.inv(np.eye(2))  # so that it is loaded
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        assert sweep(threads_of_blas, of=[1], workers=workers)["value"][0] == {1}
+        assert threads_of_blas() == {2}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

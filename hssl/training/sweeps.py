@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
 
 from hssl.checks import ArgumentError
 from hssl.training.backends import cluster
@@ -178,7 +179,7 @@ def _alone(function: Callable[..., Any], setting: dict):
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
-        with named(f"This was in the run with {setting}."):
+        with threadpool_limits(1, user_api="blas"), named(f"This was in the run with {setting}."):
             result = function(**setting)
         return time.perf_counter() - start, result
     finally:
