@@ -277,7 +277,7 @@ def region_auc(similarity: Float[Tensor, "n w w"], fraction: Float[Tensor, "n w"
         fraction: how much of each window lies in the first region, shape (n, w): 1, 0, or between on the border.
     Raises:
         ArgumentError: shapes differ. ValueError: no image has pairs of both kinds.
-    Taught in: photograph_levels, "Two numbers for each level".
+    Taught in: photograph_levels, "Three scores for each level".
 
     >>> fraction = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.5]])
     >>> region_auc(-(fraction[:, :, None] - fraction[:, None]).abs(), fraction)
