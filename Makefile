@@ -36,7 +36,7 @@ CODE := $(shell find hssl tests tools text benchmarks .ci .github -type f -not -
   Makefile MANIFEST.in README.md constraints.txt constraints.lock jupytext.toml pyproject.toml
 # Tests run side by side, so each has one thread, unless OMP_NUM_THREADS says otherwise.
 THREADS := $(or $(OMP_NUM_THREADS),1)
-WORKERS = $(shell $(PYTHON) -c 'import os; print(len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)))')
+WORKERS = $(shell $(PYTHON) -c 'import os; print(len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)))')
 # The suite passes under a setting of these, so each setting has its own note that it passed.
 SETTING := $(subst /,_,budget-$(HSSL_BUDGET)-seeds-$(HSSL_SEEDS)-cpu-$(ATEN_CPU_CAPABILITY)-threads-$(THREADS))
 PASSED := _build/passed/$(SETTING)
