@@ -113,9 +113,13 @@ def test_every_icon_is_drawn(browser, host):
     page.close()
 
 
+TYPESET = "MathJax.startup.promise.then(() => null)"  # waits for all formulas
+
+
 def test_formulas_are_typeset(browser, host):
     page = browser.new_page()
     page.goto(f"{host}/book/content_style.html", wait_until="networkidle")
+    page.evaluate(TYPESET)
     assert page.locator("mjx-container").count() > 20
     assert page.locator("mjx-merror").count() == 0
     page.close()
@@ -138,7 +142,8 @@ def test_formulas_are_typeset(browser, host):
 def test_formulas_fit_a_phone(browser, host, name):
     page = browser.new_page(viewport={"width": 390, "height": 800})
     page.goto(f"{host}/book/{name}.html")
-    page.wait_for_selector("mjx-container[display=true] mjx-math")
+    page.evaluate(TYPESET)
+    assert page.locator("mjx-container[display=true]").count()
     wide = """all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.closest("div.math").id)"""
     assert page.eval_on_selector_all("mjx-container[display=true]", wide) == []
     page.close()
