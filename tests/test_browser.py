@@ -68,7 +68,7 @@ def test_all_that_a_page_loads_is_light(browser, host, name):
     page.goto(f"{host}/{name}", wait_until="networkidle")
     page.eval_on_selector_all("img[loading=lazy]", "all => all.forEach((image) => (image.loading = 'eager'))")
     wait_for_images(page, loaded)
-    own = [response for url, response in list(loaded.items()) if url.startswith(host) and response.ok]
+    own = [response for url, response in loaded.items() if url.startswith(host) and response.ok]
     bytes_of = {response.url: len(response.body()) for response in own}
     assert sum(bytes_of.values()) <= MOST, sorted(bytes_of.items(), key=lambda item: -item[1])[:8]
     page.close()
